@@ -1,0 +1,3 @@
+"""Dagster assets for the Thunderbit web-distillation API."""
+
+__version__ = "0.1.0"
