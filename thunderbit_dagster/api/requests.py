@@ -1,0 +1,344 @@
+"""What to ask of the API: the options of distill and extract, and the webhook of a job.
+
+Options are named in snake case and sent in the API's camel case, and only those that differ from "not set"
+are sent. One set of options holds for every URL of a batch job. A wrong value raises pydantic's
+ValidationError, a ValueError that names the field, the range and where the range comes from, and never shows
+the value of a header or a secret.
+
+Source: endpoint pages of `/distill`, `/extract` and `/batch/*`, "Output formats", "Best practices" and
+"Webhooks".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from thunderbit_dagster.api.codes import (
+    CREDITS_PER_DISTILL,
+    CREDITS_PER_EXTRACT,
+    CREDITS_PER_LLM_FORMAT,
+    JobKind,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict, Unpack
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+_UNPRINTABLE = re.compile(r"[\s\x00-\x20\x7f]")
+
+
+@dataclass(frozen=True)
+class _Milliseconds:
+    """Bounds of a duration, checked with a message that names the API's field."""
+
+    low: int
+    high: int
+    field: str
+
+    def check(self, value: int) -> int:
+        if self.low <= value <= self.high:
+            return value
+        raise ValueError(f"{value} is outside {self.low}..{self.high} ms (Thunderbit API, field {self.field})")
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "minimum": self.low, "maximum": self.high}
+
+
+def _render_mode(value: object) -> object:
+    return "full" if value == "advanced" else value
+
+
+def _country(value: str) -> str:
+    if re.fullmatch("[A-Za-z]{2}", value):
+        return value.upper()
+    raise ValueError(f"{value!r} is not a country code of two letters (Thunderbit API, field countryCode)")
+
+
+def _not_blank(value: str) -> str:
+    if value.strip():
+        return value
+    raise ValueError("is blank: leave it out instead")
+
+
+def _header_safe(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header name")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the value of header {name!r} holds characters that a header cannot carry")
+    return headers
+
+
+def is_http_url(text: str) -> bool:
+    """Whether this is an absolute http or https URL with a host, without blanks or control characters."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and not _UNPRINTABLE.search(text)
+    except ValueError:
+        return False
+
+
+def _http_url(value: str) -> str:
+    if is_http_url(value):
+        return value
+    raise ValueError("is not an http or https URL")
+
+
+def _json_schema(value: object) -> object:
+    """A pydantic model class stands for its JSON Schema; anything else must be a JSON object."""
+    if isinstance(value, type) and issubclass(value, BaseModel):
+        return value.model_json_schema()
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("is neither a JSON Schema object nor a pydantic model class (Thunderbit API, field schema)")
+    try:
+        return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
+    except (TypeError, ValueError):
+        raise ValueError("holds values that JSON cannot express (Thunderbit API, field schema)") from None
+
+
+WaitFor: TypeAlias = Annotated[int, _Milliseconds(0, 10_000, "waitFor")]
+DistillTimeout: TypeAlias = Annotated[int, _Milliseconds(5_000, 60_000, "timeout")]
+ExtractTimeout: TypeAlias = Annotated[int, _Milliseconds(5_000, 120_000, "timeout")]
+RenderMode: TypeAlias = Annotated[Literal["none", "basic", "full"], BeforeValidator(_render_mode)]
+CountryCode: TypeAlias = Annotated[str, AfterValidator(_country)]
+Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
+Headers: TypeAlias = Annotated[dict[str, str], AfterValidator(_header_safe)]
+HttpUrl: TypeAlias = Annotated[str, AfterValidator(_http_url)]
+JsonSchema: TypeAlias = Annotated[Mapping[str, object], BeforeValidator(_json_schema)]
+
+
+class _Formats(BaseModel):
+    """What to make of a page besides the default.
+
+    Attributes:
+        images: Ask for the images of the page. No extra cost.
+        links: Ask for the links of the page. No extra cost.
+        summary: Ask for a summary. 4 credits when it comes.
+        question: A question to answer from the page. 4 credits when it is answered.
+        highlights: What to look for; passages come back. 4 credits when some come.
+    """
+
+    images: bool = False
+    links: bool = False
+    summary: bool = False
+    question: Text | None = None
+    highlights: Text | None = None
+
+    def _formats(self) -> list[object]:
+        plain: list[object] = ["images"] if self.images else []
+        return plain + self._llm_formats()
+
+    def _llm_formats(self) -> list[object]:
+        asked: list[object] = []
+        if self.summary:
+            asked.append({"type": "summary"})
+        if self.question is not None:
+            asked.append({"type": "question", "question": self.question})
+        if self.highlights is not None:
+            asked.append({"type": "highlights", "query": self.highlights})
+        return asked
+
+    def _llm_credits(self) -> int:
+        return CREDITS_PER_LLM_FORMAT * len(self._llm_formats())
+
+
+class _Options(_Formats):
+    """Options that distill and extract share.
+
+    Attributes:
+        render_mode: `none` (the service's default), `basic`, or `full` (5 to 10 times slower); `advanced`
+            means `full`.
+        wait_for: Milliseconds to wait after the page has loaded, 0..10000.
+        country_code: Two letters: where to fetch from. The service's default is `US`.
+        force_refresh: Bypass any cache.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+
+    kind: ClassVar[JobKind]
+
+    render_mode: RenderMode | None = None
+    wait_for: WaitFor | None = None
+    country_code: CountryCode | None = None
+    force_refresh: bool = False
+
+    def body(self) -> dict[str, object]:
+        """The JSON body without `url` or `urls`: camel case, and nothing that is not set."""
+        fields: dict[str, object] = {
+            "formats": self._formats(),
+            "renderMode": self.render_mode,
+            "countryCode": self.country_code,
+            "forceRefresh": self.force_refresh or None,
+            **self._own_fields(),
+        }
+        sent = {name: value for name, value in fields.items() if value not in (None, [], {})}
+        return sent if self.wait_for is None else {**sent, "waitFor": self.wait_for}
+
+    def fingerprint(self) -> str:
+        """SHA-256 in hex over the kind and the body: equal for requests that ask for the same.
+
+        Headers for the target site count, yet cannot be read back from it.
+        """
+        canonical = json.dumps({"kind": self.kind.value, "body": self.body()}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def _own_fields(self) -> dict[str, object]:
+        raise NotImplementedError
+
+
+class Distill(_Options):
+    """Turn pages into Markdown: 1 credit a page, 4 more for each of summary, question and highlights that
+    returns something.
+
+    Attributes:
+        metadata: Ask for title, language and the like. No extra cost. On unless switched off.
+        html: Ask for the HTML as well. No extra cost.
+        timeout: Milliseconds the service may spend on a page, 5000..60000. The service's default is 30000.
+        include_tags: Tags or selectors to keep.
+        exclude_tags: Tags or selectors to drop.
+        headers: Sent to the target site (cookies, tokens). Never shown by `repr`.
+    """
+
+    kind: ClassVar[JobKind] = JobKind.DISTILL
+
+    metadata: bool = True
+    html: bool = False
+    timeout: DistillTimeout | None = None
+    include_tags: tuple[Text, ...] = ()
+    exclude_tags: tuple[Text, ...] = ()
+    headers: Headers = Field(default_factory=dict, repr=False)
+
+    def credits_per_url(self) -> int:
+        """Credits a page costs at most: the estimate before the service has said its price."""
+        return CREDITS_PER_DISTILL + self._llm_credits()
+
+    def _own_fields(self) -> dict[str, object]:
+        return {
+            "include": [name for name in ("metadata", "html", "links") if getattr(self, name)],
+            "timeout": self.timeout,
+            "includeTags": list(self.include_tags),
+            "excludeTags": list(self.exclude_tags),
+            "headers": dict(self.headers),
+        }
+
+    def _formats(self) -> list[object]:
+        # A list of formats replaces the default one, so Markdown has to be named in it.
+        asked = super()._formats()
+        return ["markdown", *asked] if asked else []
+
+
+if TYPE_CHECKING:
+
+    class _ExtractOptions(TypedDict, total=False):
+        images: bool
+        links: bool
+        summary: bool
+        question: str | None
+        highlights: str | None
+        render_mode: Literal["none", "basic", "full", "advanced"] | None
+        wait_for: int | None
+        country_code: str | None
+        force_refresh: bool
+        timeout: int | None
+
+
+class Extract(_Options):
+    """Turn pages into rows of a schema: 20 credits a page, 4 more for each of summary, question and
+    highlights.
+
+    Attributes:
+        schema_: JSON Schema of one row, given as the argument `schema`: a JSON object, or a pydantic model
+            class that stands
+            for its own schema. Passed through as it is.
+        timeout: Milliseconds the service may spend on a page, 5000..120000. The service's default is 60000.
+    """
+
+    kind: ClassVar[JobKind] = JobKind.EXTRACT
+
+    schema_: JsonSchema = Field(alias="schema")
+    timeout: ExtractTimeout | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, schema: Mapping[str, object] | type[BaseModel], **options: Unpack[_ExtractOptions]
+        ) -> None: ...
+
+    def credits_per_url(self) -> int:
+        """Credits a page costs at most: the estimate before the service has said its price."""
+        return CREDITS_PER_EXTRACT + self._llm_credits()
+
+    def _own_fields(self) -> dict[str, object]:
+        return {"schema": dict(self.schema_), "timeout": self.timeout}
+
+    def _formats(self) -> list[object]:
+        # `include` is not documented for extraction, so links are asked for as a format.
+        return (["links"] if self.links else []) + super()._formats()
+
+
+class Search(_Formats):
+    """Options of `/search`: 1 credit, 1 more for each hit distilled, 4 more for each LLM format of a hit.
+
+    Attributes:
+        limit: Hits to return, 1..10. The service's default is 5.
+        site: Search this domain only.
+        timeout: Milliseconds the service may spend on a hit, 5000..60000. The service's default is 30000.
+    """
+
+    limit: int | None = Field(default=None, ge=1, le=10)
+    site: Text | None = None
+    timeout: DistillTimeout | None = None
+
+    def body(self) -> dict[str, object]:
+        """The JSON body without `query`: nothing that is not set."""
+        asked = (["links"] if self.links else []) + self._formats()
+        formats = ["markdown", *asked] if asked else None
+        fields = {"limit": self.limit, "site": self.site, "formats": formats, "timeout": self.timeout}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class Webhook(BaseModel):
+    """Where the service reports that a batch job is over (Webhooks).
+
+    Attributes:
+        url: An http or https URL that the service can reach.
+        secret: Signs the deliveries; without it they carry no signature. Never shown by `repr`.
+        headers: Accepted by the service but, by its newest page, not sent yet. Never shown by `repr`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: HttpUrl
+    secret: Text | None = Field(default=None, repr=False)
+    headers: Headers = Field(default_factory=dict, repr=False)
+
+    def body(self) -> dict[str, object]:
+        """The value of the field `webhook` of a submit."""
+        fields = {"url": self.url, "secret": self.secret, "headers": dict(self.headers)}
+        return {name: value for name, value in fields.items() if value}
+
+
+Request: TypeAlias = Distill | Extract
+"""What one batch job, or one synchronous call, asks for."""

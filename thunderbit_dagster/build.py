@@ -1,0 +1,71 @@
+"""``build_crawl_definitions``: crawls, the API and a store, wired into Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from thunderbit_dagster.collection.asset import build_collection
+from thunderbit_dagster.collection.checks import build_conservation_check
+from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.polling.sensor import build_job_sensor
+from thunderbit_dagster.resource import ThunderbitResource
+from thunderbit_dagster.scheduling import build_schedule
+from thunderbit_dagster.storage.store import ParquetStore
+from thunderbit_dagster.submission.asset import build_submissions
+
+
+def build_crawl_definitions(
+    crawls: Sequence[Crawl],
+    *,
+    thunderbit: ThunderbitResource,
+    store: ParquetStore,
+    sensor_interval_seconds: int = 30,
+    sensor_tick_seconds: float = 20.0,
+    schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+) -> dg.Definitions:
+    """Assets, checks, jobs, schedules and the one job sensor of some crawls.
+
+    Merge the result into yours with ``dg.Definitions.merge``; pass all crawls of a code location in one
+    call, since the sensor serves them all.
+
+    Args:
+        crawls: What to fetch; their names must differ.
+        thunderbit: The API, bound to the resource key ``thunderbit``.
+        store: Where the Parquet goes.
+        sensor_interval_seconds: The least time between two ticks of the job sensor.
+        sensor_tick_seconds: How long a tick may poll. Dagster ends a tick after 60 s by default.
+        schedule_status: Whether schedules of crawls with a cadence run from the start (default: no).
+
+    Raises:
+        ValueError: two crawls have the same name.
+    """
+    names = [crawl.name for crawl in crawls]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"Crawls must have different names; repeated: {', '.join(sorted(repeated))}")
+    submit_jobs = [
+        dg.define_asset_job(
+            submit_job_name(crawl),
+            selection=dg.AssetSelection.assets(crawl.key("submissions")),
+            executor_def=dg.in_process_executor,
+            description=f"Send the URLs of the crawl `{crawl.name}` as batch jobs; the sensor has them collected.",
+        )
+        for crawl in crawls
+    ]
+    schedules = [build_schedule(crawl, submit_job_name(crawl), schedule_status) for crawl in crawls]
+    return dg.Definitions(
+        assets=[asset for crawl in crawls for asset in (build_submissions(crawl), build_collection(crawl, store))],
+        asset_checks=[build_conservation_check(crawl, store) for crawl in crawls],
+        jobs=submit_jobs,
+        schedules=[schedule for schedule in schedules if schedule],
+        sensors=[
+            build_job_sensor(crawls, minimum_interval_seconds=sensor_interval_seconds, tick_seconds=sensor_tick_seconds)
+        ],
+        resources={"thunderbit": thunderbit},
+    )
+
+
+def submit_job_name(crawl: Crawl) -> str:
+    """The job that submits a crawl's partitions."""
+    return f"{crawl.name}_submit"

@@ -1,0 +1,1 @@
+"""Fetching every row of a submission and publishing ``succeeded`` and ``failed``."""

@@ -1,0 +1,177 @@
+"""The ``succeeded`` and ``failed`` assets: one step collects both and publishes them together."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from thunderbit_dagster.collection.collect import Collection
+from thunderbit_dagster.collection.partition import PartitionReport
+from thunderbit_dagster.collection.view import column_schema, failed_metadata, succeeded_metadata
+from thunderbit_dagster.collection.wait import Waiter, sensor_is_polling
+from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.ledger.fold import Submission
+from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.records import Collected, Progress, Sealed, to_metadata
+from thunderbit_dagster.partitions import Partition
+from thunderbit_dagster.polling.pace import Watched
+from thunderbit_dagster.polling.sensor import progress_observation
+from thunderbit_dagster.publishing import Published, publish
+from thunderbit_dagster.resource import ThunderbitResource
+from thunderbit_dagster.run import is_backfill, run_partitions
+from thunderbit_dagster.storage.schema import FAILED, SUCCEEDED
+from thunderbit_dagster.storage.store import ParquetStore
+
+CLOCK_SLACK_SECONDS = 3_600.0
+"""How far the clocks of two machines that write to one event log may differ."""
+
+
+def build_collection(crawl: Crawl, store: ParquetStore) -> dg.AssetsDefinition:
+    """The crawl's ``succeeded`` and ``failed`` assets."""
+    keys = [crawl.key("succeeded"), crawl.key("failed")]
+
+    @dg.multi_asset(
+        name=f"{crawl.name}__collect",
+        specs=_specs(crawl, store),
+        partitions_def=crawl.partitions_def,
+        backfill_policy=dg.BackfillPolicy.multi_run(crawl.max_partitions_per_run),
+        group_name=crawl.name,
+    )
+    def collect(
+        context: dg.AssetExecutionContext, thunderbit: ThunderbitResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        run = CollectionRun(context, crawl, store, thunderbit)
+        published = run.execute()
+        yield from publish(context, keys, published, run.problems, complete=not run.handed_over)
+
+    return collect
+
+
+def _specs(crawl: Crawl, store: ParquetStore) -> list[dg.AssetSpec]:
+    tables = {
+        "succeeded": (SUCCEEDED, "Pages that were fetched, one row a URL."),
+        "failed": (
+            FAILED,
+            "URLs that gave no page, one row each, with the reason and whether a retry can help.",
+        ),
+    }
+    return [
+        dg.AssetSpec(
+            crawl.key(name),
+            deps=[crawl.key("submissions")],
+            description=f"{text} Parquet, one file a partition.",
+            skippable=True,
+            kinds={"thunderbit", "parquet"},
+            metadata={
+                "dagster/column_schema": column_schema(schema),
+                "location": f"{store.base_uri}/{crawl.name}/{name}",
+            },
+        )
+        for name, (schema, text) in tables.items()
+    ]
+
+
+@dataclass
+class CollectionRun:
+    """One run of the collection over its partitions.
+
+    ``handed_over`` holds the partitions that the sensor will have collected once their jobs have ended.
+    """
+
+    context: dg.AssetExecutionContext
+    crawl: Crawl
+    store: ParquetStore
+    thunderbit: ThunderbitResource
+    problems: dict[Partition, str] = field(default_factory=dict)
+    handed_over: list[Partition] = field(default_factory=list)
+
+    def execute(self) -> list[Published]:
+        """Collect the newest submission of each partition, waiting for its jobs only if nobody else does."""
+        submissions = self._submissions(run_partitions(self.context, self.crawl))
+        known = self._settle(submissions)
+        running = {job for job, progress in known.items() if progress is None}
+        ready = {p: s for p, s in submissions.items() if not running & {share.job for share in s.jobs}}
+        self.handed_over = [partition for partition in submissions if partition not in ready]
+        collection = Collection(
+            client=self.thunderbit.client,
+            store=self.store,
+            crawl_name=self.crawl.name,
+            run_id=self.context.run.run_id,
+            log=self.context.log,
+            known={job: progress.status for job, progress in known.items() if progress},
+        )
+        reports = collection.collect(ready)
+        self.problems |= collection.problems
+        return [self._published(p, ready[p], report) for p, report in reports.items()]
+
+    def _submissions(self, partitions: list[Partition]) -> dict[Partition, Submission]:
+        reader = LedgerReader(self.context.instance, self.crawl)
+        keys = [partition.key for partition in partitions]
+        submissions, sealed = reader.submissions(keys), reader.sealed(keys)
+        for partition in partitions:
+            if problem := self._unsealed(submissions.get(partition.key), sealed.get(partition.key)):
+                self.problems[partition] = problem
+        return {p: submissions[p.key] for p in partitions if p not in self.problems}
+
+    def _unsealed(self, submission: Submission | None, sealed: Sealed | None) -> str | None:
+        name = self.crawl.key("submissions").to_user_string()
+        if submission is None:
+            return f"nothing was ever submitted; materialize `{name}` of this partition first"
+        if sealed is None or sealed.submission_id != submission.id:
+            return f"its submission {submission.id} is incomplete; materialize `{name}` again, it continues there"
+        return None
+
+    def _settle(self, submissions: Mapping[Partition, Submission]) -> dict[str, Progress | None]:
+        """What is known of each job; None for those that are running and left to the sensor."""
+        jobs = {share.job: Watched(share.job, share.size, share.at) for s in submissions.values() for share in s.jobs}
+        if not jobs:
+            return {}
+        since = min(watched.submitted_at for watched in jobs.values()) - CLOCK_SLACK_SECONDS
+        seen = LedgerReader(self.context.instance, self.crawl).progress(since)
+        watched = {job: Watched(one.job, one.size, one.submitted_at, seen.get(job)) for job, one in jobs.items()}
+        ended: dict[str, Progress | None] = {job: one.progress for job, one in watched.items() if one.ended}
+        return ended | self._look({job: one for job, one in watched.items() if not one.ended}, submissions)
+
+    def _look(
+        self, jobs: dict[str, Watched], submissions: Mapping[Partition, Submission]
+    ) -> dict[str, Progress | None]:
+        homes = {share.job: partition for partition, s in submissions.items() for share in s.jobs}
+        waiter = Waiter(
+            self.thunderbit.client,
+            self.context.log,
+            self.crawl.job_deadline.total_seconds(),
+            lambda progress: self.context.log_event(progress_observation(self.crawl, homes[progress.job], progress)),
+        )
+        running = waiter.look(jobs) if jobs else []
+        if running and self._sensor_takes_over():
+            self.context.log.info(
+                "%d batch job(s) are running; the job sensor collects them when they end", len(running)
+            )
+        else:
+            waiter.wait(running)
+            running = []
+        left = {watched.job for watched in running}
+        return {job: None if job in left else waiter.progress.get(job) for job in jobs}
+
+    def _sensor_takes_over(self) -> bool:
+        # Dagster marks the partitions of a backfill failed when its runs end without them.
+        return not is_backfill(self.context) and sensor_is_polling(self.context.instance, time.time())
+
+    def _published(self, partition: Partition, submission: Submission, report: PartitionReport) -> Published:
+        pair = report.pair
+        if pair is None:
+            raise dg.DagsterInvariantViolationError(f"{partition} was reported without being published")
+        collected = to_metadata(
+            Collected(submission_id=submission.id, succeeded=pair.succeeded.rows, failed=pair.failed.rows)
+        )
+        return Published(
+            partition,
+            {
+                self.crawl.key("succeeded"): {
+                    **succeeded_metadata(report, pair.succeeded, SUCCEEDED),
+                    **collected,
+                },
+                self.crawl.key("failed"): {**failed_metadata(report, pair.failed, FAILED), **collected},
+            },
+        )

@@ -1,0 +1,251 @@
+"""Fetching the rows of a run's jobs, page by page, into the partitions they belong to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from logging import Logger
+
+from thunderbit_dagster.api.client import ThunderbitClient
+from thunderbit_dagster.api.codes import JobStatus
+from thunderbit_dagster.api.errors import JobNotFoundError, ThunderbitError
+from thunderbit_dagster.api.models import Job, JobRef
+from thunderbit_dagster.collection.partition import PartitionCollector, PartitionReport, utc
+from thunderbit_dagster.collection.reconcile import ConservationError, Reconciler, fate
+from thunderbit_dagster.collection.rows import Origin
+from thunderbit_dagster.ledger.fold import Post, Submission
+from thunderbit_dagster.ledger.records import Item
+from thunderbit_dagster.partitions import Partition
+from thunderbit_dagster.polling.pace import EXPIRED, LOST
+from thunderbit_dagster.storage.errors import StorageError
+from thunderbit_dagster.storage.store import ParquetStore
+
+REREADS = 2
+"""How often a COMPLETED job with unfinished rows is read again before those rows count as missing."""
+REREAD_SECONDS = 2.0
+
+
+class JobNotEndedError(Exception):
+    """A job that was taken for finished is running."""
+
+
+@dataclass
+class SharedJob:
+    """A batch job and this run's URLs in it, partition by partition."""
+
+    ref: JobRef
+    size: int
+    submitted_at: float
+    shares: dict[Partition, Post] = field(default_factory=dict)
+
+    @property
+    def sent(self) -> dict[int, str]:
+        """This run's URLs by job position, as they were sent."""
+        return {item.job_position: item.sent or item.url for post in self.shares.values() for item in post.intent.items}
+
+    def items(self) -> dict[int, list[tuple[Partition, Item]]]:
+        """Who wants which job position."""
+        wanted: dict[int, list[tuple[Partition, Item]]] = {}
+        for partition, post in self.shares.items():
+            for item in post.intent.items:
+                wanted.setdefault(item.job_position, []).append((partition, item))
+        return wanted
+
+
+def shared_jobs(submissions: Mapping[Partition, Submission]) -> list[SharedJob]:
+    """The jobs of several submissions, each once, in the order in which the partitions need them."""
+    jobs: dict[JobRef, SharedJob] = {}
+    for partition, submission in submissions.items():
+        for post in submission.running:
+            if post.job and post.recorded:
+                job = jobs.setdefault(post.job, SharedJob(post.job, post.intent.size, post.recorded.at))
+                job.shares[partition] = post
+    return list(jobs.values())
+
+
+@dataclass
+class Collection:
+    """One run's collection: partitions open with their first job and are published after their last.
+
+    A job or a store that fails takes only its own partitions with it. ``known`` tells what polling already
+    learned of jobs that the API no longer knows or that never ended.
+    """
+
+    client: ThunderbitClient
+    store: ParquetStore
+    crawl_name: str
+    run_id: str
+    log: Logger
+    known: Mapping[str, str] = field(default_factory=dict)
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    problems: dict[Partition, str] = field(default_factory=dict)
+    reports: dict[Partition, PartitionReport] = field(default_factory=dict)
+    _open: dict[Partition, PartitionCollector] = field(default_factory=dict)
+
+    def collect(self, submissions: Mapping[Partition, Submission]) -> dict[Partition, PartitionReport]:
+        """Publish what can be published; ``problems`` names the rest."""
+        jobs = shared_jobs(submissions)
+        left = {partition: sum(partition in job.shares for job in jobs) for partition in submissions}
+        try:
+            for job in jobs:
+                self._collect_job(job, submissions)
+                for partition in job.shares:
+                    left[partition] -= 1
+                    self._finish_if_done(partition, left[partition])
+            for partition in [p for p, count in left.items() if count == 0 and p not in self.reports]:
+                self._opened(partition, submissions)
+                self._finish_if_done(partition, 0)
+        finally:
+            for collector in self._open.values():
+                collector.abort()
+        return self.reports
+
+    def _collect_job(self, job: SharedJob, submissions: Mapping[Partition, Submission]) -> None:
+        wanted = [p for p in job.shares if p not in self.problems and self._opened(p, submissions)]
+        if not wanted:
+            return
+        try:
+            JobCollector(self, job, {p: self._open[p] for p in wanted}).run()
+        except (ThunderbitError, JobNotEndedError) as error:
+            self._give_up(
+                wanted,
+                f"the rows of {job.ref} could not be fetched: {error}. Its job is kept; run this again",
+            )
+        except StorageError as error:
+            self._give_up(wanted, str(error))
+
+    def _opened(self, partition: Partition, submissions: Mapping[Partition, Submission]) -> bool:
+        if partition in self._open:
+            return True
+        if partition in self.problems or partition in self.reports:
+            return False
+        try:
+            writer = self.store.open_partition(self.crawl_name, partition.dimensions)
+        except StorageError as error:
+            self._give_up([partition], str(error))
+            return False
+        self._open[partition] = PartitionCollector(partition, submissions[partition], writer, self.run_id)
+        return True
+
+    def _finish_if_done(self, partition: Partition, left: int) -> None:
+        if left or partition not in self._open:
+            return
+        try:
+            self.reports[partition] = self._open[partition].finish(utc(self.clock()))
+            del self._open[partition]
+        except (ConservationError, StorageError) as error:
+            self._give_up([partition], str(error))
+
+    def _give_up(self, partitions: list[Partition], reason: str) -> None:
+        for partition in partitions:
+            self.problems[partition] = reason
+            if collector := self._open.pop(partition, None):
+                collector.abort()
+
+
+@dataclass
+class JobCollector:
+    """Reads one job's pages and hands every row to the partitions that want it."""
+
+    run_of: Collection
+    job: SharedJob
+    collectors: Mapping[Partition, PartitionCollector]
+
+    def run(self) -> None:
+        """Read until every row is there or nothing more can come.
+
+        Raises:
+            ThunderbitError: the job cannot be read now.
+        """
+        rows = Reconciler(self.job.size, self.job.sent)
+        items = self.job.items()
+        job = self._read(rows, items)
+        for _ in range(REREADS):
+            if self._is_settled(job, rows):
+                break
+            self.run_of.sleep(REREAD_SECONDS)
+            job = self._read(rows, items)
+        self._close(rows, items, job)
+
+    def _is_settled(self, job: Job | None, rows: Reconciler) -> bool:
+        """Whether reading again could bring nothing more."""
+        if self._known in (LOST, EXPIRED):
+            return True
+        return job is not None and job.status.is_terminal and not rows.unfinished
+
+    @property
+    def _known(self) -> str | None:
+        return self.run_of.known.get(str(self.job.ref))
+
+    def _read(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, Item]]]) -> Job | None:
+        """Hand over what is new; the job as the last page shows it, None when the API does not know it."""
+        job: Job | None = None
+        try:
+            for page in self.run_of.client.iter_pages(self.job.ref):
+                job = page.job
+                for row in page.rows:
+                    if (position := rows.take(row)) is not None:
+                        for collector, item, origin in self._wanting(items[position], job):
+                            collector.take(row, item, origin)
+        except JobNotFoundError:
+            self.run_of.log.warning("%s is not known to the API", self.job.ref)
+        return job
+
+    def _wanting(
+        self, places: list[tuple[Partition, Item]], job: Job | None
+    ) -> Iterator[tuple[PartitionCollector, Item, Origin]]:
+        """Those who want a job position and are still being collected."""
+        for partition, item in places:
+            if collector := self.collectors.get(partition):
+                yield collector, item, self._origin(partition, collector, job)
+
+    def _origin(self, partition: Partition, collector: PartitionCollector, job: Job | None) -> Origin:
+        return Origin(
+            ref=self.job.ref,
+            attempt=self.job.shares[partition].intent.attempt,
+            submitted_at=utc(self.job.submitted_at),
+            completed_at=job.completed_at if job else None,
+            collected_at=utc(self.run_of.clock()),
+            submission_id=collector.submission.id,
+            run_id=self.run_of.run_id,
+        )
+
+    def _close(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, Item]]], job: Job | None) -> None:
+        status = self._final_status(job)
+        why = fate(str(self.job.ref), status)
+        for position in rows.missing:
+            for collector, item, origin in self._wanting(items[position], job):
+                collector.miss(item, origin, why)
+        for partition, collector in self.collectors.items():
+            collector.report.duplicated += rows.duplicated
+            collector.report.foreign += rows.foreign
+            collector.job_ended(
+                job or Job(self.job.ref, JobStatus.UNKNOWN),
+                status,
+                len(self.job.shares[partition].intent.items),
+                self.job.size,
+            )
+        self.run_of.log.info(
+            "%s is %s: %d of %d rows, %d missing",
+            self.job.ref,
+            status,
+            len(rows.taken),
+            self.job.size,
+            len(rows.missing),
+        )
+
+    def _final_status(self, job: Job | None) -> str:
+        """How the job ended: by the API's word, else lost to it, else past its deadline.
+
+        Raises:
+            JobNotEndedError: the job is running; there is nothing final to publish yet.
+        """
+        if job is None:
+            return LOST
+        if job.status.is_terminal:
+            return job.status.value
+        if self._known == EXPIRED:
+            return EXPIRED
+        raise JobNotEndedError(f"{self.job.ref} is still {job.raw_status or job.status.value}")

@@ -1,0 +1,145 @@
+"""One partition being collected: its writer, its counts, and the check before it is published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from thunderbit_dagster.api.codes import RowStatus
+from thunderbit_dagster.api.models import Job, Row
+from thunderbit_dagster.collection.reconcile import Fate, check_conservation
+from thunderbit_dagster.collection.rows import Origin, absent_row, failed_row, rejected_row, succeeded_row
+from thunderbit_dagster.ledger.fold import Submission
+from thunderbit_dagster.ledger.records import Item
+from thunderbit_dagster.partitions import Partition
+from thunderbit_dagster.storage.schema import FailedRow, SucceededRow
+from thunderbit_dagster.storage.writer import PartitionWriter, PublishedPair
+
+PREVIEW_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A finished job as seen by one partition: its last state and the partition's share of its URLs."""
+
+    job: str
+    status: str
+    rows: int
+    size: int
+    credits_used: int | None
+    created_at: datetime | None
+    completed_at: datetime | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the job took, by the API's clock."""
+        if self.created_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.created_at).total_seconds()
+
+    @property
+    def credits_share(self) -> float | None:
+        """The bill in proportion to the partition's URLs; jobs may be shared by partitions."""
+        return None if self.credits_used is None else self.credits_used * self.rows / self.size
+
+
+@dataclass
+class PartitionReport:
+    """What was found and published of one partition."""
+
+    submitted: int = 0
+    succeeded: int = 0
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    credits_estimated: int = 0
+    markdown_bytes: int = 0
+    duplicated: int = 0
+    foreign: int = 0
+    jobs: list[JobReport] = field(default_factory=list)
+    preview: list[SucceededRow] = field(default_factory=list)
+    pair: PublishedPair | None = None
+
+    @property
+    def failed(self) -> int:
+        return self.failures.total()
+
+
+class PartitionCollector:
+    """Takes a partition's rows as they come; writes each position once, repeats for duplicates included."""
+
+    def __init__(self, partition: Partition, submission: Submission, writer: PartitionWriter, run_id: str) -> None:
+        self.partition = partition
+        self.submission = submission
+        self.report = PartitionReport(submitted=len(submission.known))
+        self._writer = writer
+        self._run_id = run_id
+        self._written: list[int] = []
+        self._repeats: dict[int, list[Item]] = {}
+        for url in submission.duplicates:
+            self._repeats.setdefault(url.first, []).append(Item(job_position=-1, position=url.position, url=url.url))
+
+    def take(self, row: Row, item: Item, origin: Origin) -> None:
+        """A finished row of one of the partition's URLs."""
+        for place in self._places(item):
+            if row.status is RowStatus.SUCCEEDED:
+                self._succeed(succeeded_row(row, place, origin), paid=place is item)
+            else:
+                self._fail(failed_row(row, place, origin))
+
+    def miss(self, item: Item, origin: Origin, why: Fate) -> None:
+        """No finished row came for one of the partition's URLs."""
+        for place in self._places(item):
+            self._fail(absent_row(place, origin, why))
+
+    def finish(self, collected_at: datetime) -> PartitionReport:
+        """Check that every submitted URL has its row, then publish both tables.
+
+        Raises:
+            ConservationError: the rows are not the submitted URLs; nothing is published.
+            StorageError: the store refused; the old partition is intact.
+        """
+        for url in self.submission.rejected:
+            self._fail(rejected_row(url, collected_at, self.submission.id, self._run_id))
+        check_conservation(self.submission.known, self._written)
+        metadata = {
+            "submission_id": self.submission.id,
+            "run_id": self._run_id,
+            "submitted": str(self.report.submitted),
+        }
+        self.report.pair = self._writer.commit(metadata)
+        return self.report
+
+    def abort(self) -> None:
+        """Leave the partition as it was."""
+        self._writer.abort()
+
+    def job_ended(self, job: Job, status: str, rows: int, size: int) -> None:
+        """Keep a job's last state for the report."""
+        self.report.jobs.append(
+            JobReport(str(job.ref), status, rows, size, job.credits_used, job.created_at, job.completed_at)
+        )
+
+    def _places(self, item: Item) -> list[Item]:
+        repeats = self._repeats.get(item.position, ())
+        return [item, *(one.model_copy(update={"job_position": item.job_position}) for one in repeats)]
+
+    def _succeed(self, row: SucceededRow, *, paid: bool) -> None:
+        if not paid:
+            row["credits"] = 0
+        self._writer.write_succeeded(row)
+        self._written.append(row["position"])
+        self.report.succeeded += 1
+        self.report.credits_estimated += row.get("credits") or 0
+        self.report.markdown_bytes += len(row.get("markdown") or "")
+        if len(self.report.preview) < PREVIEW_ROWS:
+            self.report.preview.append(row)
+
+    def _fail(self, row: FailedRow) -> None:
+        self._writer.write_failed(row)
+        self._written.append(row["position"])
+        self.report.failures[row["error_code"], row["error_class"]] += 1
+
+
+def utc(timestamp: float) -> datetime:
+    """A Unix time as an aware datetime."""
+    return datetime.fromtimestamp(timestamp, timezone.utc)

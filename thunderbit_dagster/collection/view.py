@@ -1,0 +1,119 @@
+"""What the UI shows of a collected partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+import pyarrow as pa
+
+from thunderbit_dagster.collection.partition import JobReport, PartitionReport
+from thunderbit_dagster.publishing import MAX_ROWS, Metadata
+from thunderbit_dagster.storage.schema import SucceededRow
+from thunderbit_dagster.storage.writer import Published
+
+PREVIEW_CHARACTERS = 160
+
+
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """An Arrow schema as the UI shows it, with each column's description."""
+    return dg.TableSchema([_column(field) for field in schema])
+
+
+def _column(field: pa.Field) -> dg.TableColumn:
+    description = (field.metadata or {}).get(b"description", b"").decode()
+    constraints = dg.TableColumnConstraints(nullable=field.nullable)
+    return dg.TableColumn(field.name, str(field.type), description or None, constraints)
+
+
+def succeeded_metadata(report: PartitionReport, published: Published, schema: pa.Schema) -> Metadata:
+    """Rows, credits, jobs and a preview."""
+    used = [share for job in report.jobs if (share := job.credits_share) is not None]
+    seconds = [job.seconds for job in report.jobs if job.seconds is not None]
+    numbers: dict[str, float] = {
+        "urls submitted": report.submitted,
+        "success rate": round(report.succeeded / report.submitted, 4) if report.submitted else 1.0,
+        "credits estimated": report.credits_estimated,
+        "markdown characters": report.markdown_bytes,
+        "rows sent twice by the API": report.duplicated,
+        "rows of no URL of ours": report.foreign,
+    }
+    measured = {"credits used": round(sum(used), 2)} if used else {}
+    longest = {"longest job (s)": max(seconds)} if seconds else {}
+    tables = {"jobs": job_table(report.jobs), "preview": _preview(report.preview)}
+    return {**numbers, **measured, **longest, **_table_metadata(published, schema), **tables}
+
+
+def failed_metadata(report: PartitionReport, published: Published, schema: pa.Schema) -> Metadata:
+    """Rows, failures by code, and the jobs."""
+    by_class: dict[str, int] = {}
+    for (_, error_class), count in report.failures.items():
+        by_class[f"{error_class} failures"] = by_class.get(f"{error_class} failures", 0) + count
+    tables = {"failures by code": failure_table(report), "jobs": job_table(report.jobs)}
+    return {"urls submitted": report.submitted, **by_class, **_table_metadata(published, schema), **tables}
+
+
+def _table_metadata(published: Published, schema: pa.Schema) -> Metadata:
+    return {
+        "dagster/row_count": published.rows,
+        "dagster/size_bytes": published.size_bytes,
+        "dagster/uri": dg.MetadataValue.url(published.uri),
+        "dagster/column_schema": column_schema(schema),
+    }
+
+
+def failure_table(report: PartitionReport) -> dg.TableMetadataValue:
+    """Failures by code, most frequent first."""
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord({"code": code, "class": error_class, "rows": count})
+            for (code, error_class), count in report.failures.most_common(MAX_ROWS)
+        ],
+        schema=dg.TableSchema([dg.TableColumn("code"), dg.TableColumn("class"), dg.TableColumn("rows", "int")]),
+    )
+
+
+def job_table(jobs: Iterable[JobReport]) -> dg.TableMetadataValue:
+    """The batch jobs, how they ended, how long they took and what they cost."""
+    records = [
+        dg.TableRecord(
+            {
+                "job": job.job,
+                "status": job.status,
+                "urls of this partition": job.rows,
+                "urls in the job": job.size,
+                "seconds": job.seconds,
+                "credits used": job.credits_used,
+            }
+        )
+        for job in list(jobs)[:MAX_ROWS]
+    ]
+    return dg.MetadataValue.table(records=records, schema=JOB_COLUMNS)
+
+
+JOB_COLUMNS = dg.TableSchema(
+    [
+        dg.TableColumn("job"),
+        dg.TableColumn("status"),
+        dg.TableColumn("urls of this partition", "int"),
+        dg.TableColumn("urls in the job", "int"),
+        dg.TableColumn("seconds", "float"),
+        dg.TableColumn("credits used", "int"),
+    ]
+)
+
+
+def _preview(rows: Iterable[SucceededRow]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord({"url": row["url"], "title": row.get("title"), "begins": _beginning(row)}) for row in rows
+        ],
+        schema=dg.TableSchema([dg.TableColumn("url"), dg.TableColumn("title"), dg.TableColumn("begins")]),
+    )
+
+
+def _beginning(row: SucceededRow) -> str:
+    """The start of the text on one line: page text must not break the UI."""
+    text = row.get("markdown") or row.get("data") or ""
+    printable = "".join(char if char.isprintable() else " " for char in text[: 4 * PREVIEW_CHARACTERS])
+    return " ".join(printable.split())[:PREVIEW_CHARACTERS]

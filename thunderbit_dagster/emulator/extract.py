@@ -1,0 +1,207 @@
+"""Fields of a schema from what a page states: matched by name, by synonym, and by the words of the description.
+
+No model is asked and nothing is made up: a field the page does not state is null.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from lxml import html
+
+from thunderbit_dagster.emulator import facts
+from thunderbit_dagster.emulator.coerce import coerce, number
+from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.facts import Fact, Record, Scalar, Table
+from thunderbit_dagster.emulator.schema import Field, FieldType, parse_schema
+
+_SYNONYMS: Final = (
+    ("name", "title", "headline", "heading"),
+    ("price", "cost", "amount", "lowprice"),
+    ("currency", "pricecurrency"),
+    ("description", "abstract", "teaser"),
+    ("image", "picture", "photo", "thumbnail", "thumbnailurl", "imageurl"),
+    ("author", "writer", "creator", "byline"),
+    ("published", "date", "datepublished", "publisheddate", "publishdate", "publicationdate"),
+    ("modified", "updated", "datemodified", "lastmodified"),
+    ("brand", "manufacturer", "vendor", "maker"),
+    ("rating", "ratingvalue", "stars", "score"),
+    ("reviewcount", "ratingcount", "reviews", "ratings"),
+    ("availability", "stock", "instock", "available"),
+    ("url", "link", "href", "website", "homepage"),
+    ("sku", "articlenumber", "productid", "itemnumber"),
+    ("category", "section", "articlesection", "genre"),
+    ("keywords", "tags"),
+    ("language", "inlanguage"),
+    ("email", "mail"),
+    ("phone", "telephone"),
+    ("quantity", "count", "number"),
+)
+_CANONICAL: Final[Mapping[str, str]] = {word: group[0] for group in _SYNONYMS for word in group}
+_GENERIC: Final = frozenset({"product", "item", "page", "article", "offer", "offers", "value", "the", "of"})
+_EXACT: Final = 1.0
+_WHOLE_PATH: Final = 0.95
+_QUALIFIED: Final = 0.8
+_DESCRIBED: Final = 0.5
+
+
+def extract_rows(root: html.HtmlElement, base: str, schema: object) -> list[dict[str, object]]:
+    """The rows of a page: one per row of a table that fits the schema, or per thing listed, or one for the page.
+
+    Raises:
+        ApiError: `INVALID_SCHEMA`; `EXTRACT_FAILED` when no field was found.
+    """
+    fields = parse_schema(schema)
+    things = facts.json_ld(root) + facts.microdata(root)
+    rows = _table_rows(facts.tables(root), fields, base) or _listed_rows(things, fields, base)
+    rows = rows or _page_row(things, root, fields, base)
+    if not rows:
+        raise ApiError("EXTRACT_FAILED", "None of the fields was found on the page.")
+    return rows
+
+
+def suggest(root: html.HtmlElement, base: str) -> list[Field]:
+    """Fields that the page can fill: the columns of its largest table, or what it states about its main thing."""
+    found = max(facts.tables(root), key=lambda table: len(table.rows), default=None)
+    if found is not None and len(found.rows) > 1:
+        return _distinct(
+            Field(_snake(name), _kind_of([row[place] for row in found.rows]))
+            for place, name in enumerate(found.headers)
+            if _snake(name)
+        )
+    records = [*facts.json_ld(root), *facts.microdata(root), facts.labelled(root), facts.head(root, base)]
+    main = next(record for record in records if record.facts)
+    return _distinct(Field(_snake(" ".join(fact.path)), _kind_of([fact.value])) for fact in main.facts)
+
+
+def match(field: Field, path: Sequence[str], kind: str = "") -> float:
+    """How well a statement's path fits a field: 1 for the same name, 0 for none."""
+    wanted, last, whole = _tokens(field.name), _tokens(path[-1]), _tokens(" ".join(path))
+    if wanted == last or "".join(wanted) == "".join(last):
+        return _EXACT - 0.02 * (len(path) - 1)
+    if set(wanted) == set(whole) or "".join(wanted) == "".join(whole):
+        return _WHOLE_PATH
+    rest = set(wanted) - set(last)
+    if set(last) <= set(wanted) and rest <= _GENERIC | set(_tokens(kind)) | set(whole):
+        return _QUALIFIED
+    if set(wanted) <= set(whole) and len(path) > 1 and last[-1:] in (["name"], ["value"], ["url"]):
+        return _QUALIFIED - 0.1
+    described = [_CANONICAL.get(word, word) for word in _words(field.description)]
+    return _DESCRIBED if last and set(last) <= set(described) else 0.0
+
+
+def _table_rows(tables: Sequence[Table], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
+    for table in tables:
+        columns = {field.name: _column(field, table.headers) for field in fields}
+        fitting = sum(place is not None for place in columns.values())
+        if fitting * 2 >= len(fields) and fitting >= min(2, len(fields)):
+            return [row for cells in table.rows if (row := _of_cells(cells, columns, fields, base)) is not None]
+    return []
+
+
+def _column(field: Field, headers: Sequence[str]) -> int | None:
+    scores = [match(field, (header,)) for header in headers]
+    best = max(scores, default=0.0)
+    return scores.index(best) if best > 0 else None
+
+
+def _of_cells(
+    cells: Sequence[str], columns: Mapping[str, int | None], fields: Sequence[Field], base: str
+) -> dict[str, object] | None:
+    row = {
+        field.name: None if (place := columns[field.name]) is None else coerce(cells[place], field.type, base)
+        for field in fields
+    }
+    return dict(row) if any(value is not None for value in row.values()) else None
+
+
+def _listed_rows(things: Sequence[Record], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
+    kinds = [thing.kind for thing in things]
+    repeated = [kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1 and kind != "BreadcrumbList"]
+    for kind in repeated:
+        rows = [_fill([thing], fields, base) for thing in things if thing.kind == kind]
+        full = [row for row in rows if sum(value is not None for value in row.values()) * 2 >= len(fields)]
+        if len(full) > 1:
+            return full
+    return []
+
+
+def _page_row(
+    things: Sequence[Record], root: html.HtmlElement, fields: Sequence[Field], base: str
+) -> list[dict[str, object]]:
+    row = _fill([*things, facts.labelled(root), facts.head(root, base)], fields, base)
+    return [row] if any(value is not None for value in row.values()) else []
+
+
+def _fill(records: Sequence[Record], fields: Sequence[Field], base: str) -> dict[str, object]:
+    return {field.name: _find(field, records, base) for field in fields}
+
+
+def _find(field: Field, records: Sequence[Record], base: str) -> object:
+    if field.items:
+        inner = _fill([_below(field, record) for record in records], field.items, base)
+        found = inner if any(value is not None for value in inner.values()) else None
+        return [found] if field.type == "array" and found else found
+    if field.type == "object":
+        return None
+    ranked = sorted(
+        (
+            (score, -place, fact)
+            for place, (fact, kind) in enumerate(_all(records))
+            if (score := match(field, fact.path, kind)) > 0
+        ),
+        key=lambda found: found[:2],
+        reverse=True,
+    )
+    if field.type == "array":
+        best = ranked[0][2].path if ranked else None
+        return [fact.value for _, _, fact in reversed(ranked) if fact.path == best][::-1] or None
+    values = (coerce(fact.value, field.type, base) for _, _, fact in ranked)
+    return next((value for value in values if value is not None), None)
+
+
+def _all(records: Iterable[Record]) -> list[tuple[Fact, str]]:
+    return [(fact, record.kind) for record in records for fact in record.facts]
+
+
+def _below(field: Field, record: Record) -> Record:
+    """The statements inside the part of a record that the field names."""
+    named = [
+        (fact, depth) for fact in record.facts for depth, name in enumerate(fact.path[:-1]) if match(field, (name,))
+    ]
+    return Record(record.kind, tuple(Fact(fact.path[depth + 1 :], fact.value) for fact, depth in named))
+
+
+def _words(text: str) -> list[str]:
+    spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", " ", text)
+    return [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
+
+
+def _tokens(name: str) -> list[str]:
+    words = _words(name)
+    joined = "".join(words)
+    return [_CANONICAL[joined]] if joined in _CANONICAL else [_CANONICAL.get(word, word) for word in words]
+
+
+def _snake(name: str) -> str:
+    return "_".join(_words(name))[:60]
+
+
+def _kind_of(values: Sequence[Scalar]) -> FieldType:
+    filled = [value for value in values if value != ""]
+    if filled and all(isinstance(value, bool) for value in filled):
+        return "boolean"
+    if filled and all(_is_number(value) for value in filled):
+        return "number"
+    return "url" if filled and all(str(value).startswith(("http://", "https://")) for value in filled) else "string"
+
+
+def _is_number(value: Scalar) -> bool:
+    return number(value) is not None and re.fullmatch(r"[^\w]*[\d.,' ]+[^\w]*", str(value)) is not None
+
+
+def _distinct(fields: Iterable[Field]) -> list[Field]:
+    found: dict[str, Field] = {}
+    for field in fields:
+        found.setdefault(field.name, field)
+    return list(found.values())

@@ -1,0 +1,326 @@
+"""One page over http(s), with the limits and the error codes of the API.
+
+httpcore is used without httpx around it, for two reasons: its network backend is where the checked address is
+dialled, and the body has to be decompressed within bounds.
+"""
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpcore
+import httpx
+
+from thunderbit_dagster.emulator import addresses
+from thunderbit_dagster.emulator.addresses import Origin
+from thunderbit_dagster.emulator.charset import decode
+from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.robots import MAX_ROBOTS_BYTES, ROBOT, allows
+
+MAX_PAGE_BYTES: Final = 10 * 1024 * 1024
+MAX_REDIRECTS: Final = 10
+USER_AGENT: Final = f"{ROBOT}/1 (a development server; honours robots.txt)"
+
+_TEXT_TYPES: Final = frozenset({"text/html", "application/xhtml+xml", "text/plain", "text/markdown"})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_STATUS_CODES: Final = {
+    401: "SCRAPE_TARGET_FORBIDDEN",
+    403: "SCRAPE_TARGET_FORBIDDEN",
+    404: "SCRAPE_TARGET_NOT_FOUND",
+    408: "SCRAPE_TIMEOUT",
+    410: "SCRAPE_TARGET_NOT_FOUND",
+    429: "SCRAPE_TARGET_RATE_LIMITED",
+    451: "SCRAPE_TARGET_FORBIDDEN",
+}
+
+Permit = Callable[[str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer: the URL it came from after redirects, and its decompressed body."""
+
+    url: str
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+
+    @property
+    def media_type(self) -> str:
+        """The content type without parameters, lower case; empty when the server named none."""
+        return self.content_type.partition(";")[0].strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return decode(self.body, self.content_type)
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Resolves a host, checks every address, and dials a checked one: nothing is resolved twice.
+
+    Args:
+        allowed: Origins that may have any address.
+        resolve: Host and port to addresses; blocks.
+        own_port: Port of this emulator, never dialled on this machine.
+    """
+
+    def __init__(
+        self, allowed: Collection[Origin], resolve: Callable[[str, int], list[str]] = addresses.resolve
+    ) -> None:
+        self.own_port: int | None = None
+        self._allowed = frozenset(allowed)
+        self._resolve = resolve
+        self._dialler = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to a checked address of `host`, the first one that answers."""
+        host = host.strip("[]")
+        found = await asyncio.to_thread(self._resolve, host, port)
+        if addresses.is_own(found, port, self.own_port):
+            raise ApiError("SCRAPE_TARGET_FORBIDDEN", "The emulator does not fetch itself.")
+        addresses.check(found, Origin(host, port), self._allowed)
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in found:
+            try:
+                return await self._dialler.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:  # noqa: PERF203 - each address gets its try
+                failure = error
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait between attempts to connect."""
+        await asyncio.sleep(seconds)
+
+
+class Fetcher:
+    """Fetches pages. One per emulator; for one event loop."""
+
+    def __init__(self, backend: GuardedBackend) -> None:
+        self.backend = backend
+        self._pool: httpcore.AsyncConnectionPool | None = None
+        self.fetched = 0
+        """Requests sent to sites."""
+
+    async def page(self, url: str, headers: Mapping[str, str], permit: Permit) -> Fetched:
+        """A page that can be read.
+
+        Args:
+            url: Where it is.
+            headers: Sent to that origin, and to no other it may redirect to.
+            permit: Called with each URL before it is asked for; raises to forbid it.
+
+        Raises:
+            ApiError: A `SCRAPE_*` code.
+        """
+        fetched = await self.get(url, headers, permit=permit)
+        check_status(fetched)
+        if fetched.media_type and fetched.media_type not in _TEXT_TYPES:
+            raise ApiError("SCRAPE_UNSUPPORTED_FILE", f"{fetched.media_type} is not a page that can be read.")
+        return fetched
+
+    async def get(
+        self, url: str, headers: Mapping[str, str], *, permit: Permit | None = None, limit: int = MAX_PAGE_BYTES
+    ) -> Fetched:
+        """Any answer, after redirects.
+
+        Raises:
+            ApiError: A `SCRAPE_*` code.
+        """
+        target = _parse(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            if permit is not None:
+                await permit(str(target))
+            async with self._send("GET", target, headers) as answer:
+                location = _header(answer, b"location")
+                if answer.status not in _REDIRECTS or not location:
+                    body = await _read(answer, limit)
+                    return Fetched(str(target), answer.status, _header(answer, b"content-type"), body)
+            onward = _join(target, location)
+            if not _same_origin(onward, target):
+                headers = {}
+            target = onward
+        raise ApiError("SCRAPE_SITE_ERROR", f"More than {MAX_REDIRECTS} redirects.")
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Send a webhook; its HTTP status. Redirects are not followed.
+
+        Raises:
+            ApiError: A `SCRAPE_*` code.
+        """
+        async with self._send("POST", _parse(url), headers, body) as answer:
+            return answer.status
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    @asynccontextmanager
+    async def _send(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes = b""
+    ) -> AsyncIterator[httpcore.Response]:
+        self.fetched += method == "GET"
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        request = httpcore.Request(method, target, headers=_headers(url, headers, body), content=body)
+        try:
+            answer = await self._connections().handle_async_request(request)
+            try:
+                yield answer
+            finally:
+                await answer.aclose()
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise _named(error, url.host) from None
+
+    def _connections(self) -> httpcore.AsyncConnectionPool:
+        if self._pool is None:
+            self._pool = httpcore.AsyncConnectionPool(
+                ssl_context=httpx.create_ssl_context(),
+                max_connections=200,
+                max_keepalive_connections=20,
+                keepalive_expiry=5.0,
+                network_backend=self.backend,
+            )
+        return self._pool
+
+
+class RobotsGate:
+    """Asks the robots.txt of each origin once. One per job.
+
+    A robots.txt that is missing (4xx) forbids nothing; one that cannot be had for now fails the page as the page
+    itself would (RFC 9309, 2.3.1.4: do not fetch).
+    """
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+        self._files: dict[tuple[str, str], asyncio.Task[str]] = {}
+
+    async def permit(self, url: str) -> None:
+        """Refuse what robots.txt disallows.
+
+        Raises:
+            ApiError: `SCRAPE_TARGET_FORBIDDEN`, or what went wrong with reading robots.txt.
+        """
+        target = _parse(url)
+        origin = (target.scheme, target.netloc.decode("ascii"))
+        if origin not in self._files:
+            self._files[origin] = asyncio.ensure_future(self._load(f"{origin[0]}://{origin[1]}/robots.txt"))
+        text = await asyncio.shield(self._files[origin])
+        if not allows(text, str(target)):
+            raise ApiError("SCRAPE_TARGET_FORBIDDEN", f"robots.txt of {target.host} disallows this page.")
+
+    async def _load(self, url: str) -> str:
+        fetched = await self._fetcher.get(url, {}, limit=MAX_ROBOTS_BYTES)
+        if 400 <= fetched.status < 500 and fetched.status not in {408, 429}:  # noqa: PLR2004
+            return ""
+        check_status(fetched)
+        return fetched.text
+
+
+def check_status(fetched: Fetched) -> None:
+    """Turn an error of the site into its documented code.
+
+    Raises:
+        ApiError: A `SCRAPE_*` code.
+    """
+    if 200 <= fetched.status < 300:  # noqa: PLR2004
+        return
+    code = _STATUS_CODES.get(fetched.status, "SCRAPE_SITE_ERROR")
+    raise ApiError(code, f"The site answered {fetched.status}.")
+
+
+def _parse(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        raise ApiError("INVALID_URL", f"Not a URL: {url[:200]!r}.") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ApiError("INVALID_URL", f"Not an http or https URL: {url[:200]!r}.")
+    return parsed.copy_with(fragment=None)
+
+
+def _join(base: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return _parse(str(base.join(location)))
+    except (httpx.InvalidURL, ValueError, ApiError):
+        raise ApiError("SCRAPE_SITE_ERROR", "The site redirects to something that is no web page.") from None
+
+
+def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
+    return (one.scheme, one.netloc) == (other.scheme, other.netloc)
+
+
+def _headers(url: httpx.URL, extra: Mapping[str, str], body: bytes) -> list[tuple[str, str]]:
+    headers = {
+        "host": url.netloc.decode("ascii"),
+        "user-agent": USER_AGENT,
+        "accept": "text/html,application/xhtml+xml,text/markdown;q=0.9,text/plain;q=0.8,*/*;q=0.1",
+        "accept-encoding": "gzip, deflate",
+    }
+    headers.update({name.lower(): value for name, value in extra.items() if name.lower() not in _OURS})
+    if body:
+        headers["content-length"] = str(len(body))
+    return list(headers.items())
+
+
+_OURS: Final = frozenset({"host", "accept-encoding", "content-length", "transfer-encoding", "connection"})
+
+
+def _header(answer: httpcore.Response, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in answer.headers if key.lower() == name), "")
+
+
+async def _read(answer: httpcore.Response, limit: int) -> bytes:
+    inflate = _inflater(_header(answer, b"content-encoding").strip().lower())
+    body = bytearray()
+    async for chunk in answer.aiter_stream():
+        body += inflate(chunk, limit + 1 - len(body))
+        if len(body) > limit:
+            raise ApiError("SCRAPE_CONTENT_TOO_LARGE", f"The page is larger than {limit // 1024} KiB.")
+    return bytes(body)
+
+
+def _inflater(encoding: str) -> Callable[[bytes, int], bytes]:
+    """Bytes as sent to bytes as meant, never more than asked for at once: a small bomb stays small."""
+    if encoding in {"", "identity"}:
+        return lambda chunk, _room: chunk
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        raise ApiError("SCRAPE_SITE_ERROR", f"The site sent encoding {encoding!r}, which was not asked for.")
+    stream = zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
+
+    def inflate(chunk: bytes, room: int) -> bytes:
+        nonlocal stream
+        try:
+            return stream.decompress(chunk, room)
+        except zlib.error:
+            if encoding != "deflate" or stream.unconsumed_tail:
+                raise ApiError("SCRAPE_SITE_ERROR", "The site sent a damaged body.") from None
+        stream = zlib.decompressobj(wbits=-15)  # some servers send deflate without its header
+        try:
+            return stream.decompress(chunk, room)
+        except zlib.error:
+            raise ApiError("SCRAPE_SITE_ERROR", "The site sent a damaged body.") from None
+
+    return inflate
+
+
+def _named(error: Exception, host: str) -> ApiError:
+    if isinstance(error, httpcore.TimeoutException):
+        return ApiError("SCRAPE_TIMEOUT", f"{host} did not answer in time.")
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return ApiError("SCRAPE_SSL_ERROR", f"No trusted connection to {host}: {cause.reason or 'TLS error'}.")
+        cause = cause.__cause__ or cause.__context__
+    return ApiError("SCRAPE_SITE_ERROR", f"{host} does not answer or broke off.")

@@ -1,0 +1,102 @@
+"""Jobs, rows and errors as the API shows them, in the dialect that is set. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Final
+
+from thunderbit_dagster.api.codes import JobStatus, RowStatus
+from thunderbit_dagster.emulator.dialect import Dialect
+from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.jobs import Job, Row
+
+_LOWER_ROWS: Final = {RowStatus.SUCCEEDED: "completed"}
+
+
+def moment(at: float) -> str:
+    """Unix seconds as ISO 8601 in UTC: `2026-01-05T08:00:00.000Z`."""
+    return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_view(job: Job, dialect: Dialect) -> dict[str, object]:
+    """The job object of section 3.2, without rows."""
+    view: dict[str, object] = {
+        "id": job.id,
+        "status": job.status.value.lower() if dialect.lower_case else job.status.value,
+        "total": job.total,
+        "completed": job.completed + (job.failed if dialect.completed_counts_all else 0),
+        "failed": job.failed,
+        "creditsUsed": job.credits_used,
+        "createdAt": moment(job.created_at),
+    }
+    return {**view, "completedAt": moment(job.completed_at)} if job.completed_at is not None else view
+
+
+def row_view(row: Row, job: Job, dialect: Dialect) -> dict[str, object]:
+    """A row of section 3.3."""
+    view: dict[str, object] = {"index": row.index} if dialect.index else {}
+    view["url"] = row.url
+    if dialect.row_success:
+        view["success"] = row.status is RowStatus.SUCCEEDED
+    else:
+        view["status"] = _row_status(row, job, dialect)
+    payload = with_source_url(row.payload, dialect)
+    if dialect.nested_data and payload and "markdown" in payload:
+        view["data"] = payload
+    else:
+        view.update(payload)
+    return {**view, **_row_error(row, dialect)}
+
+
+def lists_unfinished(job: Job, dialect: Dialect) -> bool:
+    """Whether the rows that have not finished are shown."""
+    if job.status is JobStatus.CANCELLED:
+        return dialect.cancelled_rows != "missing"
+    return dialect.unfinished_listed or job.status.is_terminal
+
+
+def async_view(job: Job, row: Row, dialect: Dialect) -> dict[str, object]:
+    """The job object of `/async/*`: one page, so its result lies flat in it."""
+    view = {**job_view(job, dialect), "url": row.url, **with_source_url(row.payload, dialect)}
+    # The job is its one row, so a failed page is a failed job.
+    if row.status is RowStatus.FAILED:
+        view["status"] = "failed" if dialect.lower_case else "FAILED"
+    return {**view, **_row_error(row, dialect)}
+
+
+def webhook_payload(job: Job) -> dict[str, object]:
+    """The body of a webhook of section 8."""
+    return {**job_view(job, Dialect()), "jobType": job.kind.job_type}
+
+
+def error_view(error: ApiError, dialect: Dialect) -> dict[str, object]:
+    """The error envelope of section 5."""
+    if dialect.error_envelope == "string":
+        return {"success": False, "error": error.message}
+    code, status = error.code, error.status
+    words: dict[str, object] = {"code": code, "status": status}
+    if dialect.error_envelope == "swapped":
+        words = {"code": status, "status": code}
+    return {"success": False, "error": {**words, "message": error.message, "details": error.details}}
+
+
+def with_source_url(payload: Mapping[str, object], dialect: Dialect) -> dict[str, object]:
+    """The payload with the page's address spelled as the dialect has it."""
+    metadata = payload.get("metadata")
+    if not isinstance(metadata, dict) or dialect.source_url == "sourceURL":
+        return dict(payload)
+    renamed = {dialect.source_url if name == "sourceURL" else name: value for name, value in metadata.items()}
+    return {**payload, "metadata": renamed}
+
+
+def _row_status(row: Row, job: Job, dialect: Dialect) -> str:
+    if job.status is JobStatus.CANCELLED and not row.status.is_terminal and dialect.cancelled_rows == "CANCELLED":
+        return "cancelled" if dialect.lower_case else "CANCELLED"
+    if dialect.lower_case:
+        return _LOWER_ROWS.get(row.status, row.status.value.lower())
+    return row.status.value
+
+
+def _row_error(row: Row, dialect: Dialect) -> dict[str, object]:
+    if row.error is None or dialect.row_error == "absent":
+        return {}
+    return {"error": row.error["message"] if dialect.row_error == "string" else dict(row.error)}

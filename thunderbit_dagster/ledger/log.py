@@ -1,0 +1,118 @@
+"""Reading the ledger from Dagster's event log, for the partitions at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import dagster as dg
+
+from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.ledger.fold import Submission, fold
+from thunderbit_dagster.ledger.records import (
+    AnyRecord,
+    Collected,
+    Opened,
+    Progress,
+    Sealed,
+    SubmissionRecord,
+    from_metadata,
+)
+
+PAGE = 500
+RecordT = TypeVar("RecordT", Sealed, Collected)
+
+Fetch = Callable[..., dg.EventRecordsResult]
+Keys = Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record with the event that carries it. ``storage_id`` grows with time, ``at`` is a Unix time."""
+
+    storage_id: int
+    at: float
+    partition_key: str | None
+    run_id: str
+    record: AnyRecord
+
+
+@dataclass(frozen=True)
+class LedgerReader:
+    """The ledger of one crawl in one Dagster instance."""
+
+    instance: dg.DagsterInstance
+    crawl: Crawl
+
+    def submissions(self, keys: Collection[str | None]) -> dict[str | None, Submission]:
+        """The newest submission of each partition that ever had one."""
+        histories: dict[str | None, list[SubmissionRecord]] = {key: [] for key in keys}
+        pending = set(keys)
+        events = self._newest_first(self.instance.fetch_observations, "submissions", keys)
+        for entry in events:
+            if entry.partition_key in pending and isinstance(entry.record, SubmissionRecord):
+                histories[entry.partition_key].append(entry.record)
+                if isinstance(entry.record, Opened):
+                    pending.discard(entry.partition_key)
+            if not pending:
+                break
+        folded = {key: fold(reversed(history)) for key, history in histories.items()}
+        return {key: submission for key, submission in folded.items() if submission}
+
+    def sealed(self, keys: Collection[str | None]) -> dict[str | None, Sealed]:
+        """The newest ``sealed`` record of each partition."""
+        return _newest(self._newest_first(self.instance.fetch_materializations, "submissions", keys), keys, Sealed)
+
+    def collected(self, keys: Collection[str | None]) -> dict[str | None, Collected]:
+        """The newest ``collected`` record of each partition; ``failed`` is published last."""
+        return _newest(self._newest_first(self.instance.fetch_materializations, "failed", keys), keys, Collected)
+
+    def since(self, asset: str, after_storage_id: int, *, observations: bool = False) -> Iterator[Entry]:
+        """All records of an asset after a storage id, oldest first."""
+        fetch: Fetch = self.instance.fetch_observations if observations else self.instance.fetch_materializations
+        return self._pages(fetch, self._filter(asset, None, after_storage_id), ascending=True)
+
+    def progress(self, after: float) -> dict[str, Progress]:
+        """The last word on each job that was observed after a Unix time."""
+        wanted = dg.AssetRecordsFilter(asset_key=self.crawl.key("succeeded"), after_timestamp=after)
+        return newest_progress(self._pages(self.instance.fetch_observations, wanted, ascending=True))
+
+    def _newest_first(self, fetch: Fetch, asset: str, keys: Collection[str | None]) -> Iterator[Entry]:
+        named = [key for key in keys if key is not None]
+        return self._pages(fetch, self._filter(asset, named or None), ascending=False)
+
+    def _filter(self, asset: str, keys: Keys, after: int | None = None) -> dg.AssetRecordsFilter:
+        return dg.AssetRecordsFilter(asset_key=self.crawl.key(asset), asset_partitions=keys, after_storage_id=after)
+
+    def _pages(self, fetch: Fetch, wanted: dg.AssetRecordsFilter, *, ascending: bool) -> Iterator[Entry]:
+        cursor: str | None = None
+        while True:
+            page = fetch(wanted, limit=PAGE, cursor=cursor, ascending=ascending)
+            yield from filter(None, map(_entry, page.records))
+            if not page.has_more:
+                return
+            cursor = page.cursor
+
+
+def _entry(event: dg.EventLogRecord) -> Entry | None:
+    asset_event = event.asset_materialization or event.asset_observation
+    record = from_metadata(asset_event.metadata) if asset_event else None
+    if record is None:
+        return None
+    return Entry(event.storage_id, event.timestamp, event.partition_key, event.run_id, record)
+
+
+def newest_progress(entries: Iterable[Entry]) -> dict[str, Progress]:
+    """The last word on each job, given oldest first."""
+    return {entry.record.job: entry.record for entry in entries if isinstance(entry.record, Progress)}
+
+
+def _newest(entries: Iterable[Entry], keys: Collection[str | None], kind: type[RecordT]) -> dict[str | None, RecordT]:
+    found: dict[str | None, RecordT] = {}
+    for entry in entries:
+        if isinstance(entry.record, kind):
+            found.setdefault(entry.partition_key, entry.record)
+        if len(found) == len(keys):
+            break
+    return found

@@ -1,0 +1,86 @@
+"""Telling Dagster what was done, partition by partition, in a run that may cover many.
+
+The rules were found by running Dagster 1.13: a ``MaterializeResult`` marks every partition of the run, so it
+is right only when all of them succeeded; otherwise the good ones are logged one by one and a ``Failure``
+keeps Dagster from marking the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from thunderbit_dagster.partitions import Partition
+
+Metadata = Mapping[str, str | float | dg.TableSchema | dg.MetadataValue[Any]]
+MAX_ROWS = 100
+"""Rows of a table in the UI; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A partition that is done, with the metadata of each asset."""
+
+    partition: Partition
+    metadata: Mapping[dg.AssetKey, Metadata]
+
+
+def publish(
+    context: dg.AssetExecutionContext,
+    keys: Sequence[dg.AssetKey],
+    published: Sequence[Published],
+    problems: Mapping[Partition, str],
+    *,
+    complete: bool = True,
+) -> list[dg.MaterializeResult[None]]:
+    """Mark exactly the published partitions of all ``keys``.
+
+    ``complete`` is false when partitions of the run are neither published nor a problem: then nothing is
+    returned and the assets must be skippable.
+
+    Raises:
+        dagster.Failure: there are problems; the published partitions are marked all the same.
+    """
+    if complete and not problems:
+        _add_metadata(context, published)
+        return [dg.MaterializeResult(asset_key=key) for key in keys]
+    for one in published:
+        for key in keys:
+            context.log_event(
+                dg.AssetMaterialization(key, partition=one.partition.key, metadata=dict(one.metadata[key]))
+            )
+    if problems:
+        raise failure(keys, published, problems)
+    return []
+
+
+def _add_metadata(context: dg.AssetExecutionContext, published: Sequence[Published]) -> None:
+    for one in published:
+        for key, metadata in one.metadata.items():
+            context.add_asset_metadata(dict(metadata), asset_key=key, partition_key=one.partition.key)
+
+
+def failure(
+    keys: Sequence[dg.AssetKey], published: Sequence[Published], problems: Mapping[Partition, str]
+) -> dg.Failure:
+    """One failure for all partitions that went wrong, naming each."""
+    names = " and ".join(key.to_user_string() for key in keys)
+    first, reason = next(iter(problems.items()))
+    more = f" ({len(problems) - 1} more in the table)" if len(problems) > 1 else ""
+    kept = f"{len(published)} other partition(s) of this run are published." if published else "Nothing was published."
+    return dg.Failure(
+        description=f"{names}, {first}: {reason}{more}. {kept}",
+        metadata={"partitions that failed": problem_table(problems)},
+    )
+
+
+def problem_table(problems: Mapping[Partition, str]) -> dg.TableMetadataValue:
+    """Partition and reason, for the UI."""
+    records = [
+        dg.TableRecord({"partition": str(partition), "reason": reason[:500]})
+        for partition, reason in list(problems.items())[:MAX_ROWS]
+    ]
+    return dg.MetadataValue.table(records=records)

@@ -1,0 +1,112 @@
+"""``ThunderbitResource``: the API in Dagster, for crawls and for anyone's own assets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import dagster as dg
+import httpx
+from pydantic import Field, PrivateAttr
+
+from thunderbit_dagster.api.client import DEFAULT_BASE_URL, ThunderbitClient
+from thunderbit_dagster.api.models import Document, Job, JobPage, JobRef, Row
+from thunderbit_dagster.api.requests import Distill, Extract, Webhook
+
+OnLostReply = Literal["wait", "resubmit", "fail"]
+
+
+class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster leaves the parameter open
+    """The Thunderbit API, with the account's limits and the policies for what may go wrong.
+
+    Useful alone in any asset: ``distill``, ``extract``, ``submit_distill``, ``submit_extract``, ``get_job``,
+    ``iter_rows``, ``stream_rows`` and ``cancel_job`` are those of ``ThunderbitClient``, which ``client`` gives.
+    """
+
+    api_key: str = Field(description="The account's key, `tb_` and 32 hex digits; best `dg.EnvVar(...)`.", repr=False)
+    base_url: str = Field(default=DEFAULT_BASE_URL, description="Where the API is; the key goes nowhere else.")
+    requests_per_minute: int = Field(
+        default=10,
+        description="The plan's limit (free 10, pro 100, enterprise 1000), shared by all processes of the machine.",
+        examples=[10, 100, 1000],
+    )
+    request_timeout: float = Field(default=60.0, description="Seconds for one HTTP request.")
+    webhook_url: str | None = Field(default=None, description="Where the API reports finished jobs.")
+    webhook_secret: str | None = Field(default=None, description="Signs those reports.", repr=False)
+    on_lost_reply: OnLostReply = Field(
+        default="wait",
+        description="When the reply to a submit is lost, the job may run and bill unseen. `wait` for the webhook to "
+        "name it (fails without a webhook), `resubmit` at the risk of paying twice, or `fail`.",
+    )
+
+    _client: ThunderbitClient | None = PrivateAttr(default=None)
+
+    @property
+    def client(self) -> ThunderbitClient:
+        """The client behind the resource, opened at first use."""
+        if self._client is None:
+            self._client = self.open_client()
+        return self._client
+
+    def open_client(self, *, max_wait: float = 900.0) -> ThunderbitClient:
+        """A client of the caller's own, to be closed by it.
+
+        ``max_wait`` is how many seconds a call may wait for a free request slot before it raises
+        ``BudgetExceededError``.
+        """
+        return ThunderbitClient(
+            self.api_key,
+            base_url=self.base_url,
+            requests_per_minute=self.requests_per_minute,
+            request_timeout=self.request_timeout,
+            max_wait=max_wait,
+        )
+
+    @property
+    def webhook(self) -> Webhook | None:
+        """What a submission asks the API to call when its job ends, None when no URL is set."""
+        return Webhook(url=self.webhook_url, secret=self.webhook_secret) if self.webhook_url else None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the API is on this machine, as the emulator is: only then can private addresses be fetched."""
+        return httpx.URL(self.base_url).host in ("127.0.0.1", "localhost", "::1")
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections."""
+        del context
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def distill(self, url: str, request: Distill | None = None) -> Document:
+        """One page as Markdown, now."""
+        return self.client.distill(url, request or Distill())
+
+    def extract(self, url: str, request: Extract) -> Document:
+        """One page as rows of data, now."""
+        return self.client.extract(url, request)
+
+    def submit_distill(self, urls: Sequence[str], request: Distill | None = None) -> Job:
+        """A batch job of 1 to 100 URLs; it is never sent twice by itself."""
+        return self.client.submit_distill(urls, request or Distill(), webhook=self.webhook)
+
+    def submit_extract(self, urls: Sequence[str], request: Extract) -> Job:
+        """A batch job of 1 to 100 URLs (some accounts: 50); it is never sent twice by itself."""
+        return self.client.submit_extract(urls, request, webhook=self.webhook)
+
+    def get_job(self, ref: JobRef, *, page: int = 0, page_size: int = 1) -> JobPage:
+        """A job's state and one page of its rows."""
+        return self.client.get_job(ref, page=page, page_size=page_size)
+
+    def iter_rows(self, ref: JobRef) -> Iterator[Row]:
+        """Every row of a job, all pages."""
+        return self.client.iter_rows(ref)
+
+    def stream_rows(self, ref: JobRef, *, interval: float = 5.0) -> Iterator[Row]:
+        """Each row once, as it completes, until the job ends. ``interval`` is in seconds."""
+        return self.client.stream_rows(ref, interval=interval)
+
+    def cancel_job(self, ref: JobRef) -> Job:
+        """Ask the API to stop a job, and read what became of it."""
+        return self.client.cancel_job(ref)

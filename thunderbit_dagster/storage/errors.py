@@ -1,0 +1,42 @@
+"""What can go wrong in storage.
+
+StorageError
+  UnknownSchemeError      the base URI cannot be used
+  InvalidKeyError         a crawl name, dimension or partition key that no path can hold
+  InvalidRowError         a row that does not fit its table
+  PartitionNotFoundError  nothing was published there
+  PublishError            a partition could not be written
+"""
+
+import re
+
+
+class StorageError(Exception):
+    """Base of everything that storage raises on purpose."""
+
+
+class UnknownSchemeError(StorageError, ValueError):
+    """A base URI that storage does not take. The text never repeats secrets of the URI."""
+
+
+class InvalidKeyError(StorageError, ValueError):
+    """A name that would not survive the way through paths, Hive readers and Dagster unchanged."""
+
+
+class InvalidRowError(StorageError, ValueError):
+    """A row with an unknown column, a missing required value, or a value of the wrong type."""
+
+
+class PartitionNotFoundError(StorageError, LookupError):
+    """No object at the partition's path."""
+
+
+class PublishError(StorageError):
+    """A partition could not be written or made visible; the text says what readers see now and what to do."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error, without the query of any URL in it and without its full stop."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = (text.splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\?\S+", "?...", line).rstrip(". ")

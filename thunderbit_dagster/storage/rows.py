@@ -1,0 +1,85 @@
+"""Rows on their way to Arrow: repaired, checked, measured."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import pyarrow as pa
+
+from thunderbit_dagster.storage.errors import InvalidRowError, first_line
+from thunderbit_dagster.storage.schema import SCHEMAS, Table, repair_text
+
+_VALUE_BYTES = 8
+
+
+def prepare(table: Table, row: Mapping[str, object]) -> dict[str, object]:
+    """The row with its texts repaired.
+
+    Raises:
+        InvalidRowError: a column that the table lacks, a required value that is missing, a naive datetime.
+    """
+    schema = SCHEMAS[table]
+    unknown = row.keys() - set(schema.names)
+    if unknown:
+        raise InvalidRowError(f"{_row_of(table, row)} has unknown columns: {', '.join(sorted(unknown))}.")
+    missing = [field.name for field in schema if not field.nullable and row.get(field.name) is None]
+    if missing:
+        raise InvalidRowError(f"{_row_of(table, row)} lacks {', '.join(missing)}.")
+    naive = [name for name, value in row.items() if isinstance(value, datetime) and value.tzinfo is None]
+    if naive:
+        raise InvalidRowError(f"{_row_of(table, row)} has a time without a time zone: {', '.join(naive)}.")
+    return {name: repair(value) for name, value in row.items()}
+
+
+def repair(value: object) -> object:
+    """The value with every text in it, at any depth, fit for UTF-8."""
+    if isinstance(value, str):
+        return repair_text(value)
+    if isinstance(value, Mapping):
+        return {name: repair(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [repair(item) for item in value]
+    return value
+
+
+def size_of(value: object) -> int:
+    """About how many bytes the value takes in Arrow."""
+    if isinstance(value, str):
+        return _VALUE_BYTES + (len(value) if value.isascii() else len(value.encode()))
+    if isinstance(value, Mapping):
+        return sum(size_of(item) for item in value.values())
+    if isinstance(value, list):
+        return _VALUE_BYTES + sum(size_of(item) for item in value)
+    return _VALUE_BYTES
+
+
+def to_arrow(table: Table, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """The prepared rows as one Arrow table.
+
+    Raises:
+        InvalidRowError: a value of the wrong type or out of range; names the row and Arrow's reason.
+    """
+    try:
+        return pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise _explain(table, rows) from error
+
+
+def _explain(table: Table, rows: Sequence[Mapping[str, object]]) -> InvalidRowError:
+    for row in rows:
+        for name, value in row.items():
+            reason = _misfit(value, SCHEMAS[table].field(name).type)
+            if reason:
+                return InvalidRowError(f"{_row_of(table, row)} does not fit the column {name}: {reason}")
+    return InvalidRowError(f"Rows of the {table} table do not fit its schema.")
+
+
+def _misfit(value: object, kind: pa.DataType) -> str | None:
+    try:
+        pa.array([value], kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        return first_line(error)
+    return None
+
+
+def _row_of(table: Table, row: Mapping[str, object]) -> str:
+    return f"A row of the {table} table (url {str(row.get('url'))[:200]!r})"

@@ -1,0 +1,263 @@
+"""The Parquet store: partitions out, partitions in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+from obstore.exceptions import BaseError, PreconditionError
+
+from thunderbit_dagster.storage import objects
+from thunderbit_dagster.storage.backend import Backend
+from thunderbit_dagster.storage.errors import PartitionNotFoundError, StorageError, first_line
+from thunderbit_dagster.storage.layout import ordered, parse_path, partition_path, table_path
+from thunderbit_dagster.storage.local import LocalBackend
+from thunderbit_dagster.storage.schema import SCHEMAS, Table
+from thunderbit_dagster.storage.uri import normalize, to_path
+from thunderbit_dagster.storage.writer import FLUSH_BYTES, PartitionWriter
+
+T = TypeVar("T")
+
+# How often a read starts over because a writer replaced the object meanwhile.
+READ_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a published table says of itself: the size in bytes, and all metadata that `commit` wrote."""
+
+    num_rows: int
+    size_bytes: int
+    metadata: Mapping[str, str]
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The footers of one partition's two tables; None where there is no object."""
+
+    succeeded: Footer | None
+    failed: Footer | None
+
+    @property
+    def consistent(self) -> bool:
+        """Whether both tables are there and come from the same commit."""
+        if self.succeeded is None or self.failed is None:
+            return False
+        commit = self.succeeded.metadata.get("commit_id")
+        return commit is not None and commit == self.failed.metadata.get("commit_id")
+
+    @property
+    def submission_id(self) -> str | None:
+        """The submission that the whole pair belongs to; None for a pair that is not consistent."""
+        if self.succeeded is None or not self.consistent:
+            return None
+        return self.succeeded.metadata.get("submission_id")
+
+
+@dataclass(frozen=True, init=False)
+class ParquetStore:
+    """Where crawls keep their partitions: `{base_uri}/{crawl}/{table}/date=.../urls=.../rows.parquet`.
+
+    Args:
+        base_uri: A local path (relative to the working directory of this moment), or `file://`, `s3://`, `gs://`,
+            `az://`. Credentials never come from the URI but from the environment, as obstore reads it:
+            `AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, roles ...
+
+    Nothing is read or connected before the first use.
+
+    Raises:
+        UnknownSchemeError: the URI has another scheme, or holds credentials.
+    """
+
+    base_uri: str
+
+    def __init__(self, base_uri: str | Path = "data") -> None:
+        object.__setattr__(self, "base_uri", normalize(base_uri))
+
+    def __reduce__(self) -> tuple[type["ParquetStore"], tuple[str]]:
+        return type(self), (self.base_uri,)
+
+    def uri(self, crawl: str, table: Table, dimensions: Mapping[str, str]) -> str:
+        """The URI of one partition's object, whether it exists or not.
+
+        Raises:
+            InvalidKeyError: a name or key that cannot be a path; so do all methods below.
+        """
+        return self._backend.uri(partition_path(crawl, table, dimensions))
+
+    def open_partition(
+        self,
+        crawl: str,
+        dimensions: Mapping[str, str],
+        *,
+        flush_bytes: int = FLUSH_BYTES,
+    ) -> PartitionWriter:
+        """A writer of a new version of the partition, to be used as a context manager and committed.
+
+        First removes what killed writers of this crawl left behind.
+
+        Args:
+            crawl: The crawl's name.
+            dimensions: The partition's keys by dimension; empty for an unpartitioned crawl.
+            flush_bytes: A row group is written when about this many bytes wait in a table's buffer.
+
+        Raises:
+            PublishError: the place cannot be written to.
+        """
+        partition_path(crawl, "succeeded", dimensions)  # refuses bad names before anything is touched
+        self._backend.sweep(crawl)
+        return PartitionWriter(self._backend, crawl, dimensions, flush_bytes)
+
+    def footer(self, crawl: str, table: Table, dimensions: Mapping[str, str]) -> Footer | None:
+        """The footer of one partition's table, without reading its rows; None when there is no object.
+
+        Raises:
+            StorageError: the store cannot be read, or the object is no Parquet file.
+        """
+        key = partition_path(crawl, table, dimensions)
+        try:
+            return self._retrying(key, lambda: self._read_footer(key))
+        except PartitionNotFoundError:
+            return None
+
+    def pair(self, crawl: str, dimensions: Mapping[str, str]) -> Pair:
+        """The footers of both tables. Read again when inconsistent: a commit may have come between."""
+        pair = self._read_pair(crawl, dimensions)
+        return pair if pair.consistent else self._read_pair(crawl, dimensions)
+
+    def read(
+        self,
+        crawl: str,
+        table: Table,
+        dimensions: Mapping[str, str],
+        columns: Sequence[str] | None = None,
+        *,
+        with_partition: bool = False,
+    ) -> pa.Table:
+        """The rows of one partition, in the order they were written.
+
+        Args:
+            crawl: The crawl's name.
+            table: The table.
+            dimensions: The partition's keys by dimension.
+            columns: Only these columns, in this order; only they are fetched.
+            with_partition: Append the dimensions as string columns.
+
+        Raises:
+            PartitionNotFoundError: nothing was published there.
+            StorageError: the store cannot be read, or a column does not exist.
+        """
+        key = partition_path(crawl, table, dimensions)
+        fields = _select(SCHEMAS[table], columns)
+        rows = self._retrying(key, lambda: self._read_rows(key, fields.names))
+        return _fit(rows, fields, ordered(dimensions) if with_partition else {})
+
+    def scan(self, crawl: str, table: Table) -> pads.Dataset:
+        """All partitions of a table as one dataset, with the dimensions as string columns; lazy, for filters.
+
+        Without partitions it is an empty dataset with the table's columns. Keys stay text here; readers that
+        guess types make a date of `2026-11-02` and a number of `007`. pyarrow opens a file more than once, so
+        a scan may fail when a partition is replaced under it; `read` does not.
+
+        Raises:
+            StorageError: the store cannot be listed.
+        """
+        return self._dataset(table, dict(self._keys(crawl, table)))
+
+    def partitions(self, crawl: str, table: Table) -> list[dict[str, str]]:
+        """The dimensions of every published partition of a table, in the order of their paths.
+
+        Raises:
+            StorageError: the store cannot be listed.
+        """
+        return [dimensions for _, dimensions in self._keys(crawl, table)]
+
+    @cached_property
+    def _backend(self) -> Backend:
+        if self.base_uri.startswith("file://"):
+            return LocalBackend(to_path(self.base_uri))
+        return objects.connect(self.base_uri)
+
+    def _read_pair(self, crawl: str, dimensions: Mapping[str, str]) -> Pair:
+        failed = self.footer(crawl, "failed", dimensions)
+        return Pair(self.footer(crawl, "succeeded", dimensions), failed)
+
+    def _read_footer(self, key: str) -> Footer:
+        with self._backend.filesystem.open_input_file(key) as file:
+            parquet = pq.ParquetFile(file)
+            # The footer also holds the whole schema, as `ARROW:schema`; it is no metadata of ours.
+            pairs = (parquet.metadata.metadata or {}).items()
+            metadata = {name.decode(): value.decode() for name, value in pairs if name != b"ARROW:schema"}
+            return Footer(parquet.metadata.num_rows, file.size(), metadata, parquet.schema_arrow)
+
+    def _read_rows(self, key: str, columns: Sequence[str]) -> pa.Table:
+        # Not through a dataset: that opens the file twice, and a commit between would mix two versions.
+        with self._backend.filesystem.open_input_file(key) as file:
+            return pq.ParquetFile(file).read(columns=columns)
+
+    def _keys(self, crawl: str, table: Table) -> list[tuple[str, dict[str, str]]]:
+        prefix = table_path(crawl, table)
+        keys = self._retrying(prefix, lambda: sorted(self._backend.keys(prefix)))
+        found = ((key, parse_path(key)) for key in keys)
+        return [(key, dimensions) for key, dimensions in found if dimensions is not None]
+
+    def _dataset(self, table: Table, partitions: Mapping[str, Mapping[str, str]]) -> pads.FileSystemDataset:
+        names = dict.fromkeys(name for dimensions in partitions.values() for name in dimensions)
+        schema = pa.schema([*SCHEMAS[table], *(pa.field(name, pa.string()) for name in names)])
+        return pads.FileSystemDataset.from_paths(
+            list(partitions),
+            schema=schema,
+            format=pads.ParquetFileFormat(),
+            filesystem=self._backend.filesystem,
+            partitions=[_expression(dimensions) for dimensions in partitions.values()],
+        )
+
+    def _retrying(self, key: str, read: Callable[[], T]) -> T:
+        """Read again when the object was replaced meanwhile; storage's own errors for everything else."""
+        for attempt in range(READ_ATTEMPTS):
+            try:
+                return read()
+            except FileNotFoundError as error:
+                raise PartitionNotFoundError(f"There is nothing at {self._backend.uri(key)}.") from error
+            except PreconditionError as error:
+                reason = first_line(error)
+                if attempt < READ_ATTEMPTS - 1:
+                    continue
+            except (OSError, BaseError, pa.ArrowException) as error:
+                reason = first_line(error)
+            break
+        # Without its cause: an object store's error may quote request URLs, and those may carry a signature.
+        raise StorageError(f"Could not read {self._backend.uri(key)}: {reason}.")
+
+
+def _select(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    if columns is None:
+        return schema
+    unknown = set(columns) - set(schema.names)
+    if unknown:
+        raise StorageError(f"There is no column {', '.join(sorted(unknown))}. There are: {', '.join(schema.names)}.")
+    return pa.schema([schema.field(name) for name in columns])
+
+
+def _fit(rows: pa.Table, schema: pa.Schema, dimensions: Mapping[str, str]) -> pa.Table:
+    """The rows under today's schema: columns that an older file lacks are null, dimensions are appended."""
+    present = set(rows.column_names)
+    count = rows.num_rows
+    arrays = [rows.column(field.name) if field.name in present else pa.nulls(count, field.type) for field in schema]
+    keys = [pa.repeat(pa.scalar(key, pa.string()), count) for key in dimensions.values()]
+    fields = [*schema, *(pa.field(name, pa.string()) for name in dimensions)]
+    return pa.Table.from_arrays([*arrays, *keys], schema=pa.schema(fields))
+
+
+def _expression(dimensions: Mapping[str, str]) -> pc.Expression:
+    """The dimensions as pyarrow states them of a file; true when there are none."""
+    expression = pc.scalar(True)
+    for name, key in dimensions.items():
+        expression &= pc.field(name) == key
+    return expression

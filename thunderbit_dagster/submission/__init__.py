@@ -1,0 +1,1 @@
+"""Sending a partition's URLs: what to POST, and the asset that does it."""

@@ -1,0 +1,196 @@
+"""URLs before anything is paid for: where they come from, which are refused, which are the same page."""
+
+from __future__ import annotations
+
+import inspect
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+if TYPE_CHECKING:
+    from thunderbit_dagster.partitions import Partition
+
+MAX_URL_LENGTH = 8_192
+TRACKING_PARAMETERS = frozenset(
+    {"gclid", "fbclid", "msclkid", "dclid", "yclid", "mc_cid", "mc_eid", "igshid"},
+)
+
+
+@dataclass(frozen=True)
+class UrlFile:
+    """A text file with one URL a line, read when a run starts.
+
+    Blank lines and lines that begin with ``#`` are skipped; a byte order mark is allowed.
+
+    Raises:
+        UrlSourceError: at run time, when the file is missing or is not UTF-8.
+    """
+
+    path: str | Path
+
+    def read(self) -> list[str]:
+        """The file's URLs, in its order."""
+        try:
+            text = Path(self.path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UrlSourceError(f"The URL file {self.path} cannot be read: {error}") from error
+        lines = (line.strip() for line in text.splitlines())
+        return [line for line in lines if line and not line.startswith("#")]
+
+
+UrlSource = Sequence[str] | UrlFile | Callable[[], Iterable[str]] | Callable[["Partition"], Iterable[str]]
+"""A list, a ``UrlFile``, or a callable evaluated at run time that takes nothing or the ``Partition``."""
+
+
+class UrlSourceError(Exception):
+    """A URL source could not be read, or gave something that is not a list of strings."""
+
+
+def read_source(source: UrlSource, partition: Partition) -> list[str]:
+    """The URLs of a source, evaluated now.
+
+    Raises:
+        UrlSourceError: the source cannot be read or does not give strings.
+    """
+    urls = source.read() if isinstance(source, UrlFile) else _evaluate(source, partition)
+    for url in urls:
+        if not isinstance(url, str):
+            raise UrlSourceError(f"A URL source must give strings, but gave {type(url).__name__}: {url!r:.80}")
+    return urls
+
+
+def _evaluate(source: UrlSource, partition: Partition) -> list[str]:
+    if not callable(source):
+        return list(source) if not isinstance(source, UrlFile) else source.read()
+    given = source(*([partition] if inspect.signature(source).parameters else []))
+    if isinstance(given, str):
+        raise UrlSourceError(f"A URL source must give a list of URLs, but gave the single string {given!r:.80}")
+    return list(given)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A URL that is refused before it costs anything: its place in the list, and why."""
+
+    position: int
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A URL whose canonical form stood earlier in the same list: it shares that one's fetch."""
+
+    position: int
+    url: str
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A URL to fetch: its place in the partition's list, as written, and its canonical form."""
+
+    position: int
+    url: str
+    canonical: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedUrls:
+    """A URL list sorted out: every position is in exactly one of the three."""
+
+    wanted: tuple[Wanted, ...]
+    duplicates: tuple[Duplicate, ...]
+    rejected: tuple[Rejected, ...]
+
+    @property
+    def total(self) -> int:
+        return len(self.wanted) + len(self.duplicates) + len(self.rejected)
+
+
+def check_urls(urls: Iterable[str], *, allow_private: bool = False) -> CheckedUrls:
+    """Sort a URL list into wanted, duplicate and rejected.
+
+    Duplicates are decided on the canonical form, since the API does not define what a repeated URL
+    does in one job. ``allow_private`` admits loopback and private addresses, which only a local
+    emulator can reach.
+    """
+    wanted: dict[str, Wanted] = {}
+    duplicates: list[Duplicate] = []
+    rejected: list[Rejected] = []
+    for position, url in enumerate(urls):
+        if reason := refusal(url, allow_private=allow_private):
+            rejected.append(Rejected(position, url, reason))
+            continue
+        canonical = canonical_url(url)
+        if (first := wanted.get(canonical)) is not None:
+            duplicates.append(Duplicate(position, url, first.position))
+        else:
+            wanted[canonical] = Wanted(position, url, canonical)
+    return CheckedUrls(tuple(wanted.values()), tuple(duplicates), tuple(rejected))
+
+
+def refusal(url: str, *, allow_private: bool = False) -> str | None:
+    """Why a URL is not worth sending, or None when it is fine."""
+    return next((reason for reason in _refusals(url, allow_private=allow_private)), None)
+
+
+def _refusals(url: str, *, allow_private: bool) -> Iterator[str]:
+    if not url.strip():
+        yield "the URL is empty"
+    if len(url) > MAX_URL_LENGTH:
+        yield f"the URL has {len(url):,} characters; the limit is {MAX_URL_LENGTH:,}"
+    if any(ord(char) <= ord(" ") or ord(char) == 0x7F for char in url):  # noqa: PLR2004 - DEL
+        yield "the URL holds a space or a control character; write it percent-encoded"
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in url):  # noqa: PLR2004 - the surrogates
+        yield "the URL holds half of a surrogate pair, which is not text"
+    try:
+        parsed = URL(url)
+    except ValueError as error:
+        yield f"the URL cannot be parsed: {error}"
+        return
+    yield from _parsed_refusals(parsed, allow_private=allow_private)
+
+
+def _parsed_refusals(parsed: URL, *, allow_private: bool) -> Iterator[str]:
+    if parsed.scheme not in ("http", "https"):
+        yield f"the scheme is {parsed.scheme!r}; only http and https pages can be fetched"
+    if not parsed.host:
+        yield "the URL names no host"
+    if parsed.user is not None or parsed.password is not None:
+        yield "the URL holds a user name or password, which would be stored; use the request's `headers`"
+    if not allow_private and parsed.host and _is_private(parsed.host):
+        yield f"the host {parsed.host} is a private or loopback address, which the API cannot reach"
+
+
+def _is_private(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
+
+
+def canonical_url(url: str) -> str:
+    """The form under which two URLs count as the same page.
+
+    Lower-case scheme and host (IDNA), no default port, dot segments resolved, query sorted and without
+    tracking parameters (``utm_*``, ``gclid`` and the like), no fragment. It is a key only: what is
+    sent to the API is the URL as written.
+    """
+    parsed = URL(url)
+    query = [(name, value) for name, value in parsed.query.items() if not _is_tracking(name)]
+    plain = parsed.with_fragment(None).with_host((parsed.host or "").rstrip("."))
+    plain = plain.with_port(None) if plain.is_default_port() else plain
+    plain = plain.with_path("/") if plain.raw_path == "/" else plain
+    return str(plain.with_query(sorted(query, key=lambda pair: pair[0])))
+
+
+def _is_tracking(name: str) -> bool:
+    lowered = name.lower()
+    return lowered.startswith("utm_") or lowered in TRACKING_PARAMETERS
