@@ -14,10 +14,9 @@ from typing import Any
 import dagster as dg
 
 from thunderbit_dagster.partitions import Partition
+from thunderbit_dagster.tables import table
 
 Metadata = Mapping[str, str | float | dg.TableSchema | dg.MetadataValue[Any]]
-MAX_ROWS = 100
-"""Rows of a table in the UI; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,5 @@ def failure(
 
 def problem_table(problems: Mapping[Partition, str]) -> dg.TableMetadataValue:
     """Partition and reason, for the UI."""
-    records = [
-        dg.TableRecord({"partition": str(partition), "reason": reason[:500]})
-        for partition, reason in list(problems.items())[:MAX_ROWS]
-    ]
-    return dg.MetadataValue.table(records=records)
+    rows = ((str(partition), reason) for partition, reason in problems.items())
+    return table({"partition": "string", "reason": "string"}, rows)

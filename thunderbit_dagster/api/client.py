@@ -119,7 +119,9 @@ class _Settings:
         """Twelve hex digits that stand for origin and key; safe to store and to show."""
         self._redact = redactor([key])
         self._auth = _Bearer(self.origin, key)
-        self._budget = budget or SharedBudget(self.account_fingerprint, requests_per_minute, clock=clock)
+        self._budget = (
+            SharedBudget(self.account_fingerprint, requests_per_minute, clock=clock) if budget is None else budget
+        )
         jitter = random.SystemRandom().random
         self._rules = Rules(retry, _checked_seconds("max_wait", max_wait), clock, jitter, (key,))
 

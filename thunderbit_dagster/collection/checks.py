@@ -8,9 +8,9 @@ from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.records import Sealed
 from thunderbit_dagster.partitions import UNPARTITIONED, Partition
-from thunderbit_dagster.publishing import MAX_ROWS
 from thunderbit_dagster.run import names_partitions, run_partitions
 from thunderbit_dagster.storage.store import Pair, ParquetStore
+from thunderbit_dagster.tables import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,9 @@ def result_of(audits: list[Audit]) -> dg.AssetCheckResult:
         "rows failed": sum(one.failed for one in audits),
         "partitions audited": len(audits),
     }
-    table = dg.MetadataValue.table(
-        records=[dg.TableRecord({"partition": str(one.partition), "fault": one.fault}) for one in faults[:MAX_ROWS]],
-        schema=dg.TableSchema([dg.TableColumn("partition"), dg.TableColumn("fault")]),
-    )
+    fault_table = table({"partition": "string", "fault": "string"}, ((str(one.partition), one.fault) for one in faults))
     return dg.AssetCheckResult(
         passed=not faults,
         severity=dg.AssetCheckSeverity.ERROR,
-        metadata={**numbers, **({"faults": table} if faults else {})},
+        metadata={**numbers, **({"faults": fault_table} if faults else {})},
     )

@@ -8,9 +8,10 @@ import dagster as dg
 import pyarrow as pa
 
 from thunderbit_dagster.collection.partition import JobReport, PartitionReport
-from thunderbit_dagster.publishing import MAX_ROWS, Metadata
+from thunderbit_dagster.publishing import Metadata
 from thunderbit_dagster.storage.schema import SucceededRow
 from thunderbit_dagster.storage.writer import Published
+from thunderbit_dagster.tables import table
 
 PREVIEW_CHARACTERS = 160
 
@@ -64,52 +65,26 @@ def _table_metadata(published: Published, schema: pa.Schema) -> Metadata:
 
 def failure_table(report: PartitionReport) -> dg.TableMetadataValue:
     """Failures by code, most frequent first."""
-    return dg.MetadataValue.table(
-        records=[
-            dg.TableRecord({"code": code, "class": error_class, "rows": count})
-            for (code, error_class), count in report.failures.most_common(MAX_ROWS)
-        ],
-        schema=dg.TableSchema([dg.TableColumn("code"), dg.TableColumn("class"), dg.TableColumn("rows", "int")]),
-    )
+    rows = ((code, error_class, count) for (code, error_class), count in report.failures.most_common())
+    return table({"code": "string", "class": "string", "rows": "int"}, rows)
 
 
 def job_table(jobs: Iterable[JobReport]) -> dg.TableMetadataValue:
     """The batch jobs, how they ended, how long they took and what they cost."""
-    records = [
-        dg.TableRecord(
-            {
-                "job": job.job,
-                "status": job.status,
-                "urls of this partition": job.rows,
-                "urls in the job": job.size,
-                "seconds": job.seconds,
-                "credits used": job.credits_used,
-            }
-        )
-        for job in list(jobs)[:MAX_ROWS]
-    ]
-    return dg.MetadataValue.table(records=records, schema=JOB_COLUMNS)
-
-
-JOB_COLUMNS = dg.TableSchema(
-    [
-        dg.TableColumn("job"),
-        dg.TableColumn("status"),
-        dg.TableColumn("urls of this partition", "int"),
-        dg.TableColumn("urls in the job", "int"),
-        dg.TableColumn("seconds", "float"),
-        dg.TableColumn("credits used", "int"),
-    ]
-)
+    columns = {
+        "job": "string",
+        "status": "string",
+        "urls of this partition": "int",
+        "urls in the job": "int",
+        "seconds": "float",
+        "credits used": "int",
+    }
+    return table(columns, ((job.job, job.status, job.rows, job.size, job.seconds, job.credits_used) for job in jobs))
 
 
 def _preview(rows: Iterable[SucceededRow]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        records=[
-            dg.TableRecord({"url": row["url"], "title": row.get("title"), "begins": _beginning(row)}) for row in rows
-        ],
-        schema=dg.TableSchema([dg.TableColumn("url"), dg.TableColumn("title"), dg.TableColumn("begins")]),
-    )
+    columns = {"url": "string", "title": "string", "begins": "string"}
+    return table(columns, ((row["url"], row.get("title"), _beginning(row)) for row in rows))
 
 
 def _beginning(row: SucceededRow) -> str:

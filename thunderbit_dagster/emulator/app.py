@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from thunderbit_dagster import __version__
+from thunderbit_dagster.version import __version__
 from thunderbit_dagster.api.codes import (
     DEFAULT_PAGE_SIZE,
     MAX_BATCH_URLS,

@@ -13,7 +13,7 @@ from lxml import etree, html
 from thunderbit_dagster.emulator.document import absolute, elements, image_source, squeeze
 from thunderbit_dagster.emulator.errors import ApiError
 
-_OPTIONS: Final = ConversionOptions(extract_metadata=False, bullets="-")
+_OPTIONS: Final = ConversionOptions(extract_metadata=False, bullets="-", compact_tables=True)
 _LANGUAGE: Final = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:?)[-\s]([\w+#.-]+)")
 _SPELLINGS: Final = {
     "python3": "python",
@@ -25,6 +25,14 @@ _SPELLINGS: Final = {
 _NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "plaintext", "notranslate", "guess"})
 _LOOKS_UP: Final = 4
 
+# Stands for a backslash until the library is done, which would double a real one. No text holds it: Unicode
+# keeps this code point for uses inside a program.
+_ESCAPE: Final = "\ufdd0"
+# What Markdown would take for markup: emphasis at the edge of a word, tags, code spans, links.
+_MARKUP: Final = re.compile(r"\*(?=\S)|(?<=\S)\*|(?<!\w)_(?=\S)|(?<=\S)_(?!\w)|<(?=[A-Za-z/!?])|`|\](?=[(\[])")
+_CODE: Final = frozenset({"code", "pre", "kbd", "samp", "tt", "var"})
+_SECTIONS: Final = ("aside", "header", "footer", "form", "fieldset")
+
 
 def to_markdown(content: html.HtmlElement, base: str) -> str:
     """The Markdown of a content element, ending in one line break; empty when there is nothing to read.
@@ -34,24 +42,57 @@ def to_markdown(content: html.HtmlElement, base: str) -> str:
     Raises:
         ApiError: `MARKDOWN_CONVERSION_FAILED`.
     """
-    for table in elements(content, ".//table"):
-        if _is_layout(table):
-            _take_apart(table)
-    for block in elements(content, ".//pre"):
-        _plain_code(block)
+    _simplify(content)
+    _escape_text(content)
     _absolute_addresses(content, base)
     try:
         written = convert(etree.tostring(content, encoding="unicode", method="html", with_tail=False), _OPTIONS)
     except (ValueError, RuntimeError) as error:
         raise ApiError("MARKDOWN_CONVERSION_FAILED", f"The page cannot be written as Markdown: {error}.") from None
-    text = (written.content or "").strip("\n")
+    text = (written.content or "").replace(_ESCAPE, "\\").strip("\n")
     return text + "\n" if text.strip() else ""
+
+
+def _simplify(content: html.HtmlElement) -> None:
+    for table in elements(content, ".//table"):
+        if _is_layout(table):
+            _take_apart(table)
+    for block in elements(content, ".//pre"):
+        _plain_code(block)
+    # The library passes over sections that are usually no content; these are.
+    for section in elements(content, " | ".join(f".//{name}" for name in _SECTIONS)):
+        section.tag = "div"
 
 
 def _is_layout(table: html.HtmlElement) -> bool:
     if table.get("role") in {"presentation", "none"}:
         return True
-    return bool(elements(table, ".//table | .//pre | .//h1 | .//h2 | .//h3 | .//h4"))
+    if elements(table, ".//table | .//pre | .//h1 | .//h2 | .//h3 | .//h4"):
+        return True
+    # Without header cells, blocks in the cells say that this is a page grid.
+    return not elements(table, ".//th") and bool(elements(table, ".//td/ul | .//td/ol | .//td/dl | .//td/div | .//td/p"))
+
+
+def _escape_text(content: html.HtmlElement) -> None:
+    for element in content.iter():
+        if not isinstance(element.tag, str):
+            continue
+        if element.text and not _is_code(element):
+            element.text = _MARKUP.sub(_escaped, element.text.replace(_ESCAPE, ""))
+        if element.tail and element is not content and not _is_code(element.getparent()):
+            element.tail = _MARKUP.sub(_escaped, element.tail.replace(_ESCAPE, ""))
+
+
+def _escaped(found: "re.Match[str]") -> str:
+    return _ESCAPE + found[0]
+
+
+def _is_code(element: html.HtmlElement | None) -> bool:
+    while element is not None:
+        if element.tag in _CODE:
+            return True
+        element = element.getparent()
+    return False
 
 
 def _take_apart(table: html.HtmlElement) -> None:
@@ -93,6 +134,7 @@ def _ancestors(block: html.HtmlElement) -> list[html.HtmlElement]:
 
 def _absolute_addresses(content: html.HtmlElement, base: str) -> None:
     for link in elements(content, ".//a"):
+        link.attrib.pop("title", None)
         href = absolute(base, link.get("href"))
         if href is None and not (link.get("href") or "").startswith(("mailto:", "tel:")):
             link.drop_tag()

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 import dagster as dg
 
 from thunderbit_dagster.ledger.fold import Submission
-from thunderbit_dagster.publishing import MAX_ROWS, Metadata
+from thunderbit_dagster.publishing import Metadata
+from thunderbit_dagster.tables import table
 
 
 def submission_metadata(submission: Submission, credits_per_url: int) -> Metadata:
@@ -26,25 +27,14 @@ def submission_metadata(submission: Submission, credits_per_url: int) -> Metadat
 
 
 def _jobs(submission: Submission) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        records=[
-            dg.TableRecord(
-                {
-                    "job": share.job,
-                    "urls of this partition": share.rows,
-                    "urls in the job": share.size,
-                    "submitted": datetime.fromtimestamp(share.at, timezone.utc).isoformat(timespec="seconds"),
-                }
-            )
-            for share in submission.jobs[:MAX_ROWS]
-        ]
-    )
+    columns = {"job": "string", "urls of this partition": "int", "urls in the job": "int", "submitted": "string"}
+    return table(columns, ((share.job, share.rows, share.size, _time(share.at)) for share in submission.jobs))
 
 
 def _refused(submission: Submission) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        records=[
-            dg.TableRecord({"position": url.position, "url": url.url[:200], "reason": url.reason})
-            for url in submission.rejected[:MAX_ROWS]
-        ]
-    )
+    columns = {"position": "int", "url": "string", "reason": "string"}
+    return table(columns, ((url.position, url.url, url.reason) for url in submission.rejected))
+
+
+def _time(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, timezone.utc).isoformat(timespec="seconds")

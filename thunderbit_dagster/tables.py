@@ -1,0 +1,28 @@
+"""Tables for the UI: named columns, few rows, none of them long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
+import dagster as dg
+
+MAX_ROWS = 100
+MAX_TEXT = 300
+
+Cell = str | int | float | bool | None
+
+
+def table(columns: Mapping[str, str], rows: Iterable[tuple[Cell, ...]]) -> dg.TableMetadataValue:
+    """A table of at most 100 rows, its long texts cut; ``columns`` maps name to type (string, int, float).
+
+    Dagster wants a schema as soon as a table may be empty.
+    """
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(zip(columns, map(_short, row), strict=True))) for row in islice(rows, MAX_ROWS)],
+        schema=dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]),
+    )
+
+
+def _short(cell: Cell) -> Cell:
+    return cell[:MAX_TEXT] if isinstance(cell, str) else cell
