@@ -3,7 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 from loopback import Clock, Face, Service
+
+settings.register_profile("loopback", deadline=None)  # machines under load are slow now and then
+settings.load_profile("loopback")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -79,6 +80,7 @@ class _HttpOptions(TypedDict):
     headers: dict[str, str]
     follow_redirects: bool
     trust_env: bool
+    verify: ssl.SSLContext
 
 
 class _Bearer(httpx.Auth):
@@ -129,12 +131,15 @@ class _Settings:
         return f"<{type(self).__name__} {self._base_url} account {self.account_fingerprint}>"
 
     def _http_options(self) -> _HttpOptions:
+        encrypted = self.origin.startswith("https:")
         return {
             "auth": self._auth,
             "headers": {"User-Agent": user_agent(), "Accept": "application/json"},
             "follow_redirects": False,
             # Over plain http an environment's proxy would read the key.
-            "trust_env": self.origin.startswith("https:"),
+            "trust_env": encrypted,
+            # Loading certificates takes a while; without https a context that trusts nobody will do.
+            "verify": httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         }
 
     def _request(self, http: httpx.Client | httpx.AsyncClient, call: Call) -> httpx.Request:
@@ -219,11 +224,10 @@ class ThunderbitClient(_Settings):
         )
         self._sleep = sleep
         options = self._http_options()
-        tls = httpx.create_ssl_context(trust_env=options["trust_env"])
-        self._http = httpx.Client(transport=transport, verify=tls, **options)
+        self._http = httpx.Client(transport=transport, **options)
         # A kept connection may be closed by the service just as a request goes out on it, and then nobody knows
         # whether the request arrived. Reads are simply repeated; paid requests get a connection of their own.
-        self._http_paid = httpx.Client(transport=transport, verify=tls, limits=_FRESH_CONNECTIONS, **options)
+        self._http_paid = httpx.Client(transport=transport, limits=_FRESH_CONNECTIONS, **options)
 
     def __enter__(self) -> Self:
         return self
@@ -403,9 +407,8 @@ class AsyncThunderbitClient(_Settings):
         )
         self._sleep = sleep
         options = self._http_options()
-        tls = httpx.create_ssl_context(trust_env=options["trust_env"])
-        self._http = httpx.AsyncClient(transport=transport, verify=tls, **options)
-        self._http_paid = httpx.AsyncClient(transport=transport, verify=tls, limits=_FRESH_CONNECTIONS, **options)
+        self._http = httpx.AsyncClient(transport=transport, **options)
+        self._http_paid = httpx.AsyncClient(transport=transport, limits=_FRESH_CONNECTIONS, **options)
 
     async def __aenter__(self) -> Self:
         return self

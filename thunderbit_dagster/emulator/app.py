@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from thunderbit_dagster.version import __version__
 from thunderbit_dagster.api.codes import (
     DEFAULT_PAGE_SIZE,
     MAX_BATCH_URLS,
@@ -42,6 +41,7 @@ from thunderbit_dagster.emulator.reading import words_of
 from thunderbit_dagster.emulator.replies import instead, parse_body, problem, spoiled
 from thunderbit_dagster.emulator.schema import Field, parse_schema
 from thunderbit_dagster.emulator.worker import Account, Engine
+from thunderbit_dagster.version import __version__
 
 ROOT: Final = "/openapi/v1"
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024

@@ -29,7 +29,7 @@ _LOOKS_UP: Final = 4
 # keeps this code point for uses inside a program.
 _ESCAPE: Final = "\ufdd0"
 # What Markdown would take for markup: emphasis at the edge of a word, tags, code spans, links.
-_MARKUP: Final = re.compile(r"\*(?=\S)|(?<=\S)\*|(?<!\w)_(?=\S)|(?<=\S)_(?!\w)|<(?=[A-Za-z/!?])|`|\](?=[(\[])")
+_MARKUP: Final = re.compile(r"\*(?=\S)|(?<=\S)\*|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|<(?=[A-Za-z/!?])|`|\](?=[(\[])")
 _CODE: Final = frozenset({"code", "pre", "kbd", "samp", "tt", "var"})
 _SECTIONS: Final = ("aside", "header", "footer", "form", "fieldset")
 
@@ -57,9 +57,19 @@ def _simplify(content: html.HtmlElement) -> None:
     for table in elements(content, ".//table"):
         if _is_layout(table):
             _take_apart(table)
+        elif not elements(table, ".//th"):
+            # A Markdown table has a header row; the library would write a list where the page marks none.
+            for cell in elements(table, "(.//tr)[1]/td"):
+                cell.tag = "th"
     for block in elements(content, ".//pre"):
         _plain_code(block)
     # The library passes over sections that are usually no content; these are.
+    for element in elements(content, ".//dt[contains(@class, 'sig')]"):
+        _only_code(element, squeeze("".join(element.itertext()).replace("[source]", "")))
+    for element in elements(content, ".//em | .//i | .//strong | .//b"):
+        # Emphasis on a lone mark would run into the marks of Markdown.
+        if not any(c.isalnum() for c in "".join(element.itertext())) and not elements(element, ".//img"):
+            element.drop_tag()
     for section in elements(content, " | ".join(f".//{name}" for name in _SECTIONS)):
         section.tag = "div"
 
@@ -69,8 +79,10 @@ def _is_layout(table: html.HtmlElement) -> bool:
         return True
     if elements(table, ".//table | .//pre | .//h1 | .//h2 | .//h3 | .//h4"):
         return True
-    # Without header cells, blocks in the cells say that this is a page grid.
-    return not elements(table, ".//th") and bool(elements(table, ".//td/ul | .//td/ol | .//td/dl | .//td/div | .//td/p"))
+    if elements(table, ".//th"):
+        return False
+    # Without header cells, lists or several paragraphs in a cell say that this is a page grid.
+    return bool(elements(table, ".//td/ul | .//td/ol | .//td/dl | .//td/div | .//td[count(p) > 1]"))
 
 
 def _escape_text(content: html.HtmlElement) -> None:
@@ -84,7 +96,7 @@ def _escape_text(content: html.HtmlElement) -> None:
 
 
 def _escaped(found: "re.Match[str]") -> str:
-    return _ESCAPE + found[0]
+    return "".join(_ESCAPE + mark for mark in found[0])
 
 
 def _is_code(element: html.HtmlElement | None) -> bool:
@@ -104,16 +116,20 @@ def _plain_code(block: html.HtmlElement) -> None:
     language = _language(block)
     for line_break in elements(block, ".//br"):
         line_break.tail = "\n" + (line_break.tail or "")
-    text = "".join(block.itertext())
-    for child in list(block):
-        block.remove(child)
-    block.text = None
-    block.attrib.clear()
-    code = etree.SubElement(block, "code")
     # An HTML parser leaves out the line break right after <pre>, so it is no part of the text.
-    code.text = text.removeprefix("\n")
+    code = _only_code(block, "".join(block.itertext()).removeprefix("\n"))
     if language:
         code.set("class", f"language-{language}")
+
+
+def _only_code(element: html.HtmlElement, text: str) -> html.HtmlElement:
+    for child in list(element):
+        element.remove(child)
+    element.text = None
+    element.attrib.clear()
+    code = etree.SubElement(element, "code")
+    code.text = text
+    return code
 
 
 def _language(block: html.HtmlElement) -> str | None:

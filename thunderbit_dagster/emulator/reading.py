@@ -60,7 +60,7 @@ def words_of(text: str) -> list[str]:
 
 def _is_prose(block: str) -> bool:
     start = block.lstrip()
-    return not start.startswith(("#", "|", "---", "![")) and any(c in block for c in ".!?\u3002\uff01\uff1f")
+    return not start.startswith(("#", "|", "---", "![", "`")) and any(c in block for c in ".!?\u3002\uff01\uff1f")
 
 
 def _plain(text: str) -> str:

@@ -73,6 +73,12 @@ class LedgerReader:
         fetch: Fetch = self.instance.fetch_observations if observations else self.instance.fetch_materializations
         return self._pages(fetch, self._filter(asset, None, after_storage_id), ascending=True)
 
+    def collected_since(self, after: float) -> dict[str | None, Collected]:
+        """The newest ``collected`` record of each partition that was published after a Unix time."""
+        wanted = dg.AssetRecordsFilter(asset_key=self.crawl.key("failed"), after_timestamp=after)
+        entries = self._pages(self.instance.fetch_materializations, wanted, ascending=True)
+        return {e.partition_key: e.record for e in entries if isinstance(e.record, Collected)}
+
     def progress(self, after: float) -> dict[str, Progress]:
         """The last word on each job that was observed after a Unix time."""
         wanted = dg.AssetRecordsFilter(asset_key=self.crawl.key("succeeded"), after_timestamp=after)

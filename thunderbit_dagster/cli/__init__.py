@@ -1,0 +1,20 @@
+"""``thunderbit-dagster``: the command line."""
+
+from __future__ import annotations
+
+import click
+
+from thunderbit_dagster.cli.demo import demo
+from thunderbit_dagster.cli.dev import dev
+from thunderbit_dagster.cli.emulator import emulator, site
+from thunderbit_dagster.version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="thunderbit-dagster")
+def main() -> None:
+    """Batch crawls with the Thunderbit API, in Dagster."""
+
+
+for command in (demo, dev, emulator, site):
+    main.add_command(command)

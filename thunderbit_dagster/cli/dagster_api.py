@@ -1,0 +1,66 @@
+"""The few calls of Dagster's GraphQL API that the command line makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+LOCATIONS = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } }
+                        ... on PythonError { message } } }
+"""
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}
+"""
+
+
+class DagsterApiError(Exception):
+    """Dagster's webserver refused a request; the text has its words."""
+
+
+@dataclass(frozen=True)
+class DagsterApi:
+    """A webserver on this machine."""
+
+    url: str
+
+    def is_loaded(self) -> bool:
+        """Whether the code location is loaded and its jobs can be launched."""
+        try:
+            return bool(self._repositories())
+        except (httpx.HTTPError, DagsterApiError):
+            return False
+
+    def launch(self, job: str, tags: Mapping[str, str]) -> str:
+        """Launch a job; the run's id."""
+        name, location = self._repositories()[0]
+        selector = {"repositoryName": name, "repositoryLocationName": location, "pipelineName": job}
+        metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+        params = {"selector": selector, "runConfigData": {}, "mode": "default", "executionMetadata": metadata}
+        answer = self._post(LAUNCH, {"params": params}).get("launchRun")
+        if not isinstance(answer, dict) or not isinstance(answer.get("run"), dict):
+            raise DagsterApiError(f"Dagster did not launch {job}: {answer}")
+        return str(answer["run"]["runId"])
+
+    def _repositories(self) -> list[tuple[str, str]]:
+        found = self._post(LOCATIONS, {}).get("repositoriesOrError")
+        nodes = found.get("nodes", []) if isinstance(found, dict) else []
+        return [(node["name"], node["location"]["name"]) for node in nodes]
+
+    def _post(self, query: str, variables: Mapping[str, object]) -> dict[str, object]:
+        answer = httpx.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60.0, trust_env=False
+        )
+        body = answer.raise_for_status().json()
+        if body.get("errors"):
+            raise DagsterApiError(str(body["errors"][0].get("message")))
+        return dict(body["data"])

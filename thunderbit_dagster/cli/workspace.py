@@ -1,0 +1,120 @@
+"""The folder in which ``dev`` and ``demo`` keep everything, and the environment of their processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from thunderbit_dagster.cli.processes import Children, answers, free_port
+from thunderbit_dagster.settings import EMULATOR_PLAN, EMULATOR_PORT, emulator_base_url
+from thunderbit_dagster.starter import SITE_PORT
+
+UI_PORT = 3000
+EMULATOR_CREDITS = 1_000_000
+START_SECONDS = 60.0
+DAGSTER_YAML = """\
+# Written once by thunderbit-dagster; yours to edit.
+telemetry:
+  enabled: false
+# A run whose process is gone is marked failed, so that its work is taken up again.
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 10
+  free_slots_after_run_end_seconds: 60
+"""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the processes listen; kept from one start to the next, since URLs of the demo site hold one."""
+
+    emulator: int
+    site: int
+    ui: int
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """``dagster_home``, ``emulator``, ``parquet`` and ``logs`` below one folder."""
+
+    root: Path
+
+    @property
+    def dagster_home(self) -> Path:
+        return Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster_home")
+
+    @property
+    def data_uri(self) -> str:
+        return os.environ.get("THUNDERBIT_DATA_URI") or str(self.root / "parquet")
+
+    def log(self, name: str) -> Path:
+        return self.root / "logs" / f"{name}.log"
+
+    def prepare(self) -> Ports:
+        """Make the folder, Dagster's settings and the choice of ports."""
+        self.dagster_home.mkdir(parents=True, exist_ok=True)
+        settings = self.dagster_home / "dagster.yaml"
+        if not settings.exists():
+            settings.write_text(DAGSTER_YAML)
+        return self._ports()
+
+    def _ports(self) -> Ports:
+        kept = self.root / "ports.json"
+        try:
+            wanted = Ports(**json.loads(kept.read_text()))
+        except (OSError, ValueError, TypeError):
+            wanted = Ports(EMULATOR_PORT, SITE_PORT, UI_PORT)
+        ports = Ports(free_port(wanted.emulator), free_port(wanted.site), free_port(wanted.ui))
+        kept.write_text(json.dumps(vars(ports)))
+        return ports
+
+    def environment(self, ports: Ports, *, emulated: bool) -> dict[str, str]:
+        """The environment of the child processes. The emulator never sees the real API's key."""
+        env = dict(os.environ) | {
+            "DAGSTER_HOME": str(self.dagster_home),
+            "THUNDERBIT_DATA_URI": self.data_uri,
+            "THUNDERBIT_DEMO_SITE": site_url(ports),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+        }
+        if emulated:
+            env.pop("THUNDERBIT_API_KEY", None)
+            env["THUNDERBIT_BASE_URL"] = emulator_base_url(ports.emulator)
+        return env
+
+    def start_emulator(self, children: Children, ports: Ports, origins: Sequence[str] = ()) -> None:
+        """Start the emulator and the demo site, and wait until they answer."""
+        allowed = [part for origin in (site_url(ports), *origins) for part in ("--allow-origin", origin)]
+        settings = ["--port", str(ports.emulator), "--plan", EMULATOR_PLAN, "--credits", str(EMULATOR_CREDITS)]
+        place = ["--data-dir", str(self.root / "emulator"), "--with-parent"]
+        children.start("emulator", [*own_command("emulator"), *settings, *place, *allowed], self.log("emulator"))
+        children.start(
+            "demo site", [*own_command("site"), "--port", str(ports.site), "--with-parent"], self.log("site")
+        )
+        children.wait_until(lambda: answers(health_url(ports)), "The emulator", START_SECONDS)
+        children.wait_until(lambda: answers(site_url(ports)), "The demo site", START_SECONDS)
+
+    def start_dagster(self, children: Children, ports: Ports, location: Sequence[str], log: Path | None = None) -> None:
+        """Start ``dagster dev``: the daemon, the UI and a code server."""
+        dagster = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(ports.ui)]
+        children.start("Dagster", [*dagster, *location], log)
+
+
+def own_command(name: str) -> list[str]:
+    """One of this command line's commands, run by the same Python."""
+    return [sys.executable, "-m", "thunderbit_dagster.cli", name]
+
+
+def site_url(ports: Ports) -> str:
+    return f"http://127.0.0.1:{ports.site}"
+
+
+def health_url(ports: Ports) -> str:
+    return f"http://127.0.0.1:{ports.emulator}/_emulator/health"
+
+
+def ui_url(ports: Ports) -> str:
+    return f"http://127.0.0.1:{ports.ui}"
