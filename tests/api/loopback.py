@@ -129,6 +129,8 @@ class Service:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10
+    wbufsize = -1  # head and body in one packet
+    disable_nagle_algorithm = True
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -191,9 +193,7 @@ def ok(data: object, **headers: str) -> Reply:
 
 def error(status: int, code: str = "X", message: str = "no", **headers: str) -> Reply:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(
-        status, {"success": False, "error": {"code": code, "status": status, "message": message}}, named
-    )
+    return Reply(status, {"success": False, "error": {"code": code, "status": status, "message": message}}, named)
 
 
 def job(status: str = "COMPLETED", rows: list[object] | None = None, **fields: object) -> dict[str, object]:

@@ -315,11 +315,10 @@ def _worker(directory: str, account: str, ready: object, results: object) -> Non
 
 
 def test_four_processes_take_exactly_the_slots_there_are(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["thunderbit_dagster.api.budget"])
     ready, results = context.Barrier(4), context.Queue()
-    workers = [
-        context.Process(target=_worker, args=(str(tmp_path), "acc", ready, results)) for _ in range(4)
-    ]
+    workers = [context.Process(target=_worker, args=(str(tmp_path), "acc", ready, results)) for _ in range(4)]
     for worker in workers:
         worker.start()
     shares = [results.get(timeout=60) for _ in workers]
@@ -353,7 +352,7 @@ def test_a_queue_of_many_stays_bounded(clock: Clock) -> None:
     assert len(budget.window.waiting) == 999
 
 
-def test_settings_are_checked(tmp_path: Path) -> None:
+def test_settings_are_checked() -> None:
     for make in (lambda: MemoryBudget(0), lambda: SharedBudget("a", 0), lambda: SharedBudget("../a", 1)):
         with pytest.raises(ConfigurationError):
             make()

@@ -6,6 +6,7 @@ import re
 import socket
 from email.utils import formatdate
 
+import httpx
 import pytest
 from loopback import KEY, Clock, CutOff, Drop, Face, Reply, Service, Silence, error, job, ok, row
 
@@ -94,9 +95,7 @@ def test_a_submit_without_an_answer_in_time_is_never_repeated(make_face, service
     "body",
     [b"", b"<html>ok</html>", b'{"success": true, "data": {"id"', {"data": {}}, {"data": {"id": " "}}, [1]],
 )
-def test_an_accepted_submit_without_a_readable_id_is_maybe_accepted(
-    face: Face, service: Service, body: object
-) -> None:
+def test_an_accepted_submit_without_a_readable_id_is_maybe_accepted(face: Face, service: Service, body: object) -> None:
     service.replies = [Reply(200, body)]
     with pytest.raises(ProtocolError) as caught:
         submit(face)
@@ -236,6 +235,13 @@ def test_after_a_cancellation_the_job_itself_decides(face: Face, service: Servic
     assert service.seen[1].query == {"page": "0", "pageSize": "1"}
 
 
+@pytest.mark.parametrize("answer", [Reply(204, b""), Reply(200, b"OK"), Reply(200, {"success": False})])
+def test_a_cancellation_may_be_answered_in_any_way(face: Face, service: Service, answer: Reply) -> None:
+    service.replies = [answer, ok(job("PROCESSING", []))]
+    assert face.call("cancel_job", REF).status is JobStatus.PROCESSING
+    assert len(service.seen) == 2
+
+
 def test_a_cancellation_is_repeated_when_its_answer_is_lost(face: Face, service: Service) -> None:
     service.replies = [Drop(), error(409, "ALREADY_TERMINAL"), ok(job("CANCELLED", []))]
     assert face.call("cancel_job", REF).status is JobStatus.CANCELLED
@@ -266,9 +272,7 @@ def test_retry_after_in_seconds_as_a_date_and_the_reset_of_the_window(
 
 
 @pytest.mark.parametrize("method", ["submit", "get_job"])
-def test_an_absurd_wait_is_raised_with_its_length(
-    face: Face, service: Service, clock: Clock, method: str
-) -> None:
+def test_an_absurd_wait_is_raised_with_its_length(face: Face, service: Service, clock: Clock, method: str) -> None:
     service.replies = [error(429, "RATE_LIMIT_EXCEEDED", Retry_After=str(3 * 86_400))]
     arguments = (URLS, Distill()) if method == "submit" else (REF,)
     with pytest.raises(RateLimitedError) as caught:
@@ -300,9 +304,15 @@ def test_a_full_budget_is_waited_for_no_longer_than_allowed(make_face, service: 
     assert len(service.seen) == 1
 
 
-def test_a_page_that_throttles_does_not_hold_back_the_account(
-    face: Face, service: Service, clock: Clock
-) -> None:
+def test_time_in_the_queue_does_not_use_up_the_time_for_repeating(make_face, service: Service, clock: Clock) -> None:
+    service.replies = [ok(job("PENDING", [])), error(500), ok(job("PENDING", []))]
+    face = make_face(budget=MemoryBudget(1, clock=clock), retry=RetryPolicy(total=50.0))
+    face.call("get_job", REF)
+    face.call("get_job", REF)
+    assert len(service.seen) == 3
+
+
+def test_a_page_that_throttles_does_not_hold_back_the_account(face: Face, service: Service, clock: Clock) -> None:
     service.replies = [error(429, "SCRAPE_TARGET_RATE_LIMITED", Retry_After="90"), ok({"markdown": "x"})]
     face.call("distill", "https://e.test/")
     assert face.budget.window.shut == 0
@@ -370,11 +380,14 @@ def test_extract_gives_rows_and_the_metadata_beside_them(face: Face, service: Se
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(408, "SCRAPE_TIMEOUT"), (422, "SCRAPE_EMPTY_CONTENT"), (404, "SCRAPE_TARGET_NOT_FOUND"), (403, "SCRAPE_TARGET_FORBIDDEN")],
+    [
+        (408, "SCRAPE_TIMEOUT"),
+        (422, "SCRAPE_EMPTY_CONTENT"),
+        (404, "SCRAPE_TARGET_NOT_FOUND"),
+        (403, "SCRAPE_TARGET_FORBIDDEN"),
+    ],
 )
-def test_a_page_at_fault_is_not_the_service_at_fault(
-    face: Face, service: Service, status: int, code: str
-) -> None:
+def test_a_page_at_fault_is_not_the_service_at_fault(face: Face, service: Service, status: int, code: str) -> None:
     service.replies = [error(status, code)]
     with pytest.raises(TargetError) as caught:
         face.call("distill", "https://e.test/")
@@ -411,11 +424,41 @@ def test_search_gives_hits_in_order(face: Face, service: Service) -> None:
     assert service.seen[0].body == {"query": "q", "limit": 2, "formats": ["markdown", {"type": "summary"}]}
 
 
+def test_a_place_in_the_queue_is_given_up_with_the_call(make_face, service: Service, clock: Clock) -> None:
+    service.otherwise = lambda _: ok(job("PENDING", []))
+    face = make_face(budget=MemoryBudget(1, clock=clock), max_wait=30.0)
+    face.call("get_job", REF)
+    with pytest.raises(BudgetExceededError):
+        face.call("get_job", REF)
+    assert face.budget.window.waiting == ()
+
+
 def test_suggested_fields_make_a_schema(face: Face, service: Service) -> None:
     service.replies = [ok({"title": "Shop", "fields": [{"name": "price"}], "schema": {"type": "object"}})]
     found = face.call("suggest_fields", "https://e.test/", prompt="prices")
     assert (found.schema, found.fields, found.title) == ({"type": "object"}, ({"name": "price"},), "Shop")
     assert service.seen[0].body == {"url": "https://e.test/", "prompt": "prices"}
+
+
+@pytest.mark.parametrize(
+    ("call", "seconds"),
+    [
+        (lambda api: api.get_job(REF), 20.0),
+        (lambda api: api.distill("https://e.test/"), 45.0),
+        (lambda api: api.extract("https://e.test/", Extract(schema={"a": 1}, timeout=120_000, wait_for=5000)), 140.0),
+    ],
+)
+def test_synchronous_calls_wait_as_long_as_the_service_may_take(call, seconds: float, clock: Clock) -> None:
+    asked: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={"data": {**job("PENDING", []), "data": []}})
+
+    options = {"transport": httpx.MockTransport(answer), "budget": MemoryBudget(9, clock=clock)}
+    with ThunderbitClient(KEY, base_url="http://e.test", request_timeout=20.0, **options) as api:
+        call(api)
+    assert asked == [seconds]
 
 
 # Arguments.

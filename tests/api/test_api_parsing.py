@@ -182,6 +182,7 @@ def test_markdown_flat_or_nested(value: dict) -> None:
         ({"data": {"n": 1}, "metadata": {}}, [{"n": 1}]),
         ({"data": [1], "name": "a field called data"}, [{"data": [1], "name": "a field called data"}]),
         ([1, None, "x"], [{"value": 1}, {"value": "x"}]),
+        ("a text", [{"value": "a text"}]),
         ([], []),
         (None, None),
     ],
@@ -211,10 +212,25 @@ def test_other_contents_of_a_page() -> None:
     assert (row.metadata, row.extra) == ({"sourceURL": "u"}, {"took": 3})
 
 
+def test_nothing_unknown_is_lost_from_nested_pages() -> None:
+    row = read({"url": "u", "status": "SUCCEEDED", "data": {"markdown": "x", "took": 3}, "note": "n"})
+    assert row.extra == {"took": 3, "note": "n"}
+    assert read({"url": "u", "status": "SUCCEEDED", "data": [{"n": 1}]}).data == [{"n": 1}]
+
+
 def test_every_element_of_results_gives_a_row() -> None:
     page = parse_page({"data": {"status": "COMPLETED", "results": [None, 3, {"url": "u"}]}}, REF, 2)
     assert (len(page.rows), page.page, page.job.ref) == (3, 2, REF)
     assert page.rows[1].extra == {"value": 3}
+
+
+@pytest.mark.parametrize("inner", [[], {}, "x", {"results": []}])
+def test_a_job_may_have_a_field_called_data(inner: object) -> None:
+    bare = {"id": "b1", "status": "COMPLETED", "jobType": "batch_distill", "data": inner}
+    for body in (bare, {"success": True, "data": bare}):
+        assert parse_job(body, DISTILL).status is JobStatus.COMPLETED
+        assert parse_page(body, REF, 0).job.status is JobStatus.COMPLETED
+        assert parse_notification(body).ref == REF
 
 
 @pytest.mark.parametrize("results", [None, {}, "x", 5])
@@ -275,8 +291,35 @@ def test_job_refs_survive_as_text() -> None:
 
 
 names = st.sampled_from(
-    "id jobId status success data error results index url markdown metadata total creditsUsed createdAt links "
-    "images highlights code message details jobType result sourceUrl html answer fields schema".split()
+    [
+        "id",
+        "jobId",
+        "status",
+        "success",
+        "data",
+        "error",
+        "results",
+        "index",
+        "url",
+        "markdown",
+        "metadata",
+        "total",
+        "creditsUsed",
+        "createdAt",
+        "links",
+        "images",
+        "highlights",
+        "code",
+        "message",
+        "details",
+        "jobType",
+        "result",
+        "sourceUrl",
+        "html",
+        "answer",
+        "fields",
+        "schema",
+    ]
 ) | st.text(max_size=5)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["COMPLETED", "x"]),

@@ -74,9 +74,7 @@ def test_no_error_shows_a_secret(make_face, service: Service, reply: Reply, capl
     assert not isinstance(caught.value.__context__ or caught.value.__cause__, httpx.HTTPError)
 
 
-def test_repeats_are_logged_without_secrets(
-    make_face, service: Service, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_repeats_are_logged_without_secrets(make_face, service: Service, caplog: pytest.LogCaptureFixture) -> None:
     service.replies = [Reply(500, {"error": {"code": "X", "message": ECHO}}), Drop(), ok(job("PENDING", []))]
     face = make_face(api_key=KEY)
     with caplog.at_level(logging.INFO, "thunderbit_dagster.api"):

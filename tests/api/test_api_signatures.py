@@ -24,7 +24,9 @@ def openssl(message: bytes) -> bytes:
     return subprocess.run(command, input=message, capture_output=True, check=True).stdout
 
 
-def accepted(signature: str, *, secrets: object = SECRET, body: bytes = BODY, timestamp: str = TIMESTAMP, **more) -> bool:
+def accepted(
+    signature: str, *, secrets: object = SECRET, body: bytes = BODY, timestamp: str = TIMESTAMP, **more
+) -> bool:
     return verify(secrets, body, signature=signature, timestamp=timestamp, **more)
 
 
@@ -69,7 +71,9 @@ def test_anything_altered_is_refused(change: dict) -> None:
     assert not accepted(CURRENT, **change)
 
 
-@pytest.mark.parametrize("signature", ["", "sha256=", CURRENT[7:], CURRENT.upper(), CURRENT + "\n", "sha256=ü", "\udcff"])
+@pytest.mark.parametrize(
+    "signature", ["", "sha256=", CURRENT[7:], CURRENT.upper(), CURRENT + "\n", "sha256=ü", "\udcff"]
+)
 def test_anything_else_is_refused(signature: str) -> None:
     assert not accepted(signature)
     assert not accepted(signature, allow_legacy=True)

@@ -1,13 +1,20 @@
 """Keys, requests per minute, slots and credits."""
 
+import asyncio
+
+import httpx
 import pytest
-from conftest import Api, Start, TargetSite
+from emulator_support import Api, Start, TargetSite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thunderbit_dagster.api.codes import PLANS, Plan
-from thunderbit_dagster.emulator import ApiKey, Dialect, Emulator, Faults, KeyState
-from thunderbit_dagster.emulator.account import RateWindow
+from thunderbit_dagster.api.codes import PLANS, JobKind, Plan
+from thunderbit_dagster.emulator import ApiKey, Dialect, Emulator, EmulatorSettings, Faults, KeyState
+from thunderbit_dagster.emulator.account import RateWindow, Slots
+from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.options import PageOptions
+from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.worker import Engine
 
 OTHER = "tb_" + "f" * 32
 
@@ -16,7 +23,7 @@ OTHER = "tb_" + "f" * 32
     ("header", "code"),
     [
         (None, "API_KEY_MISSING"),
-        ("Bearer ", "API_KEY_MISSING"),
+        ("Bearer", "API_KEY_MISSING"),
         ("Bearer tb_short", "API_KEY_INVALID_FORMAT"),
         ("Basic tb_" + "0" * 32, "API_KEY_INVALID_FORMAT"),
         ("Bearer tb_" + "0" * 32, "API_KEY_NOT_FOUND"),
@@ -108,17 +115,50 @@ def test_jobs_beyond_the_slots_wait_their_turn(start: Start, site: TargetSite):
     assert [api.finished(job)["status"] for job in jobs[1:]] == ["COMPLETED"] * 3
 
 
-def test_a_synchronous_call_gives_up_when_no_slot_comes_free(start: Start, site: TargetSite):
-    api = start(plan=Plan("one", 10_000, 1), hold=True)
-    api.submit(site.pages(1))
+def test_a_synchronous_call_gives_up_when_no_slot_comes_free():
+    async def wait() -> str:
+        engine = Engine(EmulatorSettings(plan=Plan("one", 10_000, 1)), Store(None))
+        (account,) = engine.accounts.values()
+        options = PageOptions().model_copy(update={"timeout": 10})
+        async with account.slots:
+            with pytest.raises(ApiError) as caught:
+                await engine.one_page(account, JobKind.DISTILL, "http://127.0.0.1/", options)
+        assert engine.credits_free(account) == 600
+        await engine.close()
+        return caught.value.code
 
-    assert api.code("POST", "/distill", json={"url": site.page("/x"), "timeout": 5000}) == (408, "REQUEST_TIMEOUT")
+    assert asyncio.run(wait()) == "REQUEST_TIMEOUT"
 
 
-def test_plans_are_the_documented_ones(start: Start):
+@given(st.lists(st.sampled_from(["join", "leave", "give up"]), max_size=30), st.integers(1, 3))
+def test_slots_go_to_whoever_waits_longest_and_none_is_lost(moves: list[str], size: int):
+    async def play() -> None:
+        slots, inside, waiting = Slots(size), [], []
+        for move in moves:
+            if move == "join":
+                waiting.append(asyncio.ensure_future(slots.acquire()))
+            elif move == "leave" and inside:
+                inside.pop(0)
+                slots.release()
+            elif move == "give up" and waiting:
+                waiting.pop().cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            done = [task for task in waiting if task.done()]
+            assert done == waiting[: len(done)]
+            inside, waiting = inside + done, waiting[len(done) :]
+            assert len(inside) == min(size, len(inside) + len(waiting))
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(play())
+
+
+def test_plans_are_the_documented_ones():
     for name, plan in PLANS.items():
         with Emulator(plan=name) as emulator:
-            answer = Api(emulator).http.get("/batch/distill/x")
+            answer = httpx.get(f"{emulator.base_url}/batch/distill/x")
             assert int(answer.headers["X-RateLimit-Limit"]) == plan.requests_per_minute
 
 

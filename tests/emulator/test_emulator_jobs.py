@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from conftest import Api, Start, TargetSite
+from emulator_support import Api, Start, TargetSite
 from hypothesis import given
 from hypothesis import strategies as st
 

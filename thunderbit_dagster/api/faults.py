@@ -58,7 +58,7 @@ _OF_CANCELLATIONS: Final[dict[int, type[ApiError]]] = {**_OF_JOBS, 422: Conflict
 
 def redactor(secrets: Iterable[str]) -> Redact:
     """A function that replaces every secret, and every longer part of one, in a text by `[secret]`."""
-    parts = {part for secret in secrets for part in (secret, *re.split(r"[\s;,=]+", secret))}
+    parts = {part for secret in secrets for part in (secret, *re.split(r"[\s;,=\"']+", secret))}
     found = sorted((part for part in parts if len(part) >= _SHORTEST_SECRET), key=len, reverse=True)
     if not found:
         return lambda content: content

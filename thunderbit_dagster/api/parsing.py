@@ -46,6 +46,7 @@ MILLISECONDS_FROM: Final = 1e11
 
 _NOTHING: Final[Mapping[str, object]] = {}
 _MAX_ID_CHARS: Final = 512
+_CODE = re.compile(r"[!-~]{1,64}")
 _ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?")
 
 _JOB_WORDS: Final = {"CANCELED": JobStatus.CANCELLED}
@@ -99,8 +100,9 @@ def excerpt(content: bytes | str) -> str:
 
 
 def unwrap(body: object) -> Mapping[str, object]:
-    """The `data` object of a success envelope, or the body itself when it has none; else ProtocolError."""
-    inner = body.get("data", body) if isinstance(body, Mapping) else body
+    """The `data` object of a success envelope, or the body itself when it is none; else ProtocolError."""
+    enveloped = isinstance(body, Mapping) and "data" in body and ("success" in body or "id" not in body)
+    inner = body["data"] if isinstance(body, Mapping) and enveloped else body
     if isinstance(inner, Mapping):
         return inner
     raise ProtocolError("the answer holds no object")
@@ -117,7 +119,10 @@ def parse_job(body: object, kind: JobKind, *, job_id: str | None = None) -> Job:
     Raises:
         ProtocolError: There is no object, or no id is known.
     """
-    data = unwrap(body)
+    return _job(unwrap(body), kind, job_id)
+
+
+def _job(data: Mapping[str, object], kind: JobKind, job_id: str | None) -> Job:
     ref = JobRef(kind, job_id or _job_id(data))
     word = _text(data.get("status")) or ""
     return Job(
@@ -143,7 +148,7 @@ def parse_notification(body: object) -> Job:
     data = unwrap(body)
     for kind in JobKind:
         if _text(data.get("jobType")) == kind.job_type:
-            return parse_job(data, kind)
+            return _job(data, kind, None)
     raise ProtocolError("the delivery names no known jobType")
 
 
@@ -153,7 +158,7 @@ def parse_page(body: object, ref: JobRef, page: int) -> JobPage:
     Every element of `results` gives one row, readable or not, so that the length of a page can be trusted.
     """
     data = unwrap(body)
-    job = parse_job(data, ref.kind, job_id=ref.id)
+    job = _job(data, ref.kind, ref.id)
     results = data.get("results")
     rows = results if isinstance(results, list) else []
     return JobPage(job, tuple(parse_row(row, ref.kind, job.status) for row in rows), page)
@@ -176,7 +181,7 @@ def parse_row(value: object, kind: JobKind, job_status: JobStatus = JobStatus.UN
         index=_count(value.get("index")),
         status=status,
         error=_row_error(value.get("error")) if failed else None,
-        extra=_rest(value, known),
+        extra={**_rest(_nested(value.get("data"), kind), known), **_rest(value, known)},
         **page,
     )
 
@@ -202,7 +207,7 @@ def parse_page_job(body: object, kind: JobKind, url: str = "", *, job_id: str | 
         ProtocolError: There is no object, or no id is known.
     """
     data = unwrap(body)
-    job = parse_job(data, kind, job_id=job_id)
+    job = _job(data, kind, job_id)
     result = data.get("result")
     done = job.status is JobStatus.COMPLETED
     document = parse_document({"data": result if isinstance(result, Mapping) else data}, url, kind)
@@ -286,14 +291,11 @@ def _read_error(body: object, http_status: int) -> ErrorBody:
 
 def _error_code(inner: Mapping[str, object], error: object) -> str | None:
     """The string among `code` and `status`: one envelope has them the other way round."""
-    for value in (inner.get("code"), inner.get("status"), error):
-        if (
-            isinstance(value, str)
-            and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value)
-            and (value is not error or value in HTTP_STATUS)
-        ):
-            return value
-    return None
+    found = [value for value in (inner.get("code"), inner.get("status")) if isinstance(value, str)]
+    codes = [code for code in found if _CODE.fullmatch(code)]
+    if isinstance(error, str) and error in HTTP_STATUS:
+        codes.append(error)
+    return next((code for code in codes if not code.isdigit()), codes[0] if codes else None)
 
 
 class _PageContent(TypedDict):
@@ -315,7 +317,7 @@ def _page_content(outer: Mapping[str, object], kind: JobKind) -> _PageContent:
     rows = nested["data"] if "data" in nested else outer.get("data")
     return {
         "markdown": _text(fields.get("markdown")),
-        "data": _objects(rows, "value") if kind is JobKind.EXTRACT else None,
+        "data": _objects(rows, "value") if kind is JobKind.EXTRACT or isinstance(rows, list) else None,
         "metadata": _metadata(fields.get("metadata")),
         "html": _text(fields.get("html")),
         "links": _objects(fields.get("links"), "href"),
@@ -431,7 +433,7 @@ def _texts(value: object) -> list[str] | None:
 
 def _objects(value: object, name: str) -> list[Mapping[str, object]] | None:
     """A list of objects; one object stands for a list of one, and a bare value becomes `{name: value}`."""
-    if value is None or isinstance(value, str | bool | int | float):
+    if value is None:
         return None
     items = value if isinstance(value, list) else [value]
     return [item if isinstance(item, Mapping) else {name: item} for item in items if item is not None]

@@ -102,17 +102,17 @@ def exchange(rules: Rules, call: Call, read: Callable[[object], T]) -> Flow[T]:
         ThunderbitError: What the last attempt came to, or BudgetExceededError.
     """
     redact = redactor((*rules.secrets, *call.secrets))
-    began, slept = rules.clock(), 0.0
+    began, slept, queued = rules.clock(), 0.0, 0.0
     attempt = 0
     while True:
         attempt += 1
-        slept += yield from _slot(rules)
+        queued += yield from _slot(rules)
         reply = yield from _sent(call)
         yield from _learn(reply)
         result = interpret(call, reply, read, redact, rules.clock())
         if isinstance(result, Success):
             return result.value
-        elapsed = max(slept, rules.clock() - began)  # the clock may step back
+        elapsed = max(slept, rules.clock() - began - queued)  # the clock may step back
         verdict = decide(call.safety, attempt, result.outcome, rules.retry, elapsed=elapsed, jitter=rules.jitter())
         yield from _close_window(rules, result, verdict)
         if isinstance(verdict, GiveUp):
@@ -131,6 +131,8 @@ def interpret(
     outcome = Outcome(Event.ANSWERED, reply.status, retry_after(reply.headers, now), reset_after(reply.headers, now))
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         return Fault(api_error(call, reply, outcome, redact), outcome)
+    if call.method == "DELETE":  # whatever it says: the job is read again
+        return Success(read(None))
     return _read(call, reply, outcome, read, redact)
 
 

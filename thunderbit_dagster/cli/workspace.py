@@ -20,6 +20,8 @@ DAGSTER_YAML = """\
 # Written once by thunderbit-dagster; yours to edit.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 # A run whose process is gone is marked failed, so that its work is taken up again.
 run_monitoring:
   enabled: true

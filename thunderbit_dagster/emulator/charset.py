@@ -12,7 +12,7 @@ _PRESCAN: Final = 4096
 # Browsers read these labels as Windows-1252; a page that says latin-1 and has curly quotes means that.
 _AS_WINDOWS: Final = frozenset({"iso8859-1", "ascii"})
 # Python decodes these as text, but no page is written in them.
-_NO_PAGES: Final = frozenset({"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
+_NO_PAGES: Final = frozenset({"utf-7", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"})
 
 
 def decode(body: bytes, content_type: str = "") -> str:
@@ -30,7 +30,7 @@ def decode(body: bytes, content_type: str = "") -> str:
 
 def _python_name(label: str) -> str | None:
     try:
-        name = codecs.lookup(label).name
+        name = codecs.lookup(label).name.replace("_", "-")
         "".encode(name)
     except LookupError:  # unknown, or a codec that is not for text
         return None

@@ -298,21 +298,23 @@ def _inflater(encoding: str) -> Callable[[bytes, int], bytes]:
     if encoding not in {"gzip", "x-gzip", "deflate"}:
         raise ApiError("SCRAPE_SITE_ERROR", f"The site sent encoding {encoding!r}, which was not asked for.")
     stream = zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
+    begun = False
 
     def inflate(chunk: bytes, room: int) -> bytes:
-        nonlocal stream
-        try:
-            return stream.decompress(chunk, room)
-        except zlib.error:
-            if encoding != "deflate" or stream.unconsumed_tail:
-                raise ApiError("SCRAPE_SITE_ERROR", "The site sent a damaged body.") from None
-        stream = zlib.decompressobj(wbits=-15)  # some servers send deflate without its header
+        nonlocal stream, begun
+        if not begun and encoding == "deflate" and not _has_zlib_header(chunk):
+            stream = zlib.decompressobj(wbits=-15)  # some servers leave the header out
+        begun = True
         try:
             return stream.decompress(chunk, room)
         except zlib.error:
             raise ApiError("SCRAPE_SITE_ERROR", "The site sent a damaged body.") from None
 
     return inflate
+
+
+def _has_zlib_header(chunk: bytes) -> bool:
+    return len(chunk) > 1 and chunk[0] & 0x0F == 8 and int.from_bytes(chunk[:2], "big") % 31 == 0  # noqa: PLR2004
 
 
 def _named(error: Exception, host: str) -> ApiError:

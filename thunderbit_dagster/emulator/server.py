@@ -63,7 +63,8 @@ def bind(settings: EmulatorSettings) -> socket.socket:
     """
     host = settings.host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends answers without delay only on sockets that say they are TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, settings.port))
@@ -118,7 +119,8 @@ class Service:
 
     def stop(self) -> None:
         """Ask `run` to return."""
-        self._server.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._server.told_to_stop)
 
     def call(self, function: Callable[[Engine], _T]) -> _T:
         """Run a function on the emulator's own thread, where its state may be touched."""
@@ -152,6 +154,20 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._on_started = started
         self._on_stopped = stopped
+        self._exit = asyncio.Event()
+
+    def told_to_stop(self) -> None:
+        """End the main loop."""
+        self.should_exit = True
+        self._exit.set()
+
+    async def main_loop(self) -> None:
+        # The loop of uvicorn looks ten times a second whether to end; this does not wait for it to look.
+        ticking = asyncio.ensure_future(super().main_loop())
+        leaving = asyncio.ensure_future(self._exit.wait())
+        await asyncio.wait((ticking, leaving), return_when=asyncio.FIRST_COMPLETED)
+        for task in (ticking, leaving):
+            task.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -167,14 +183,14 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._told_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _told_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
         self.should_exit = True
 
 

@@ -1,0 +1,183 @@
+"""kill -9 in the middle of the demo: started again, it ends in the same Parquet and pays no job twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dagster as dg
+import pytest
+
+from thunderbit_dagster import ParquetStore
+from thunderbit_dagster.cli.processes import free_port
+from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.records import Intent, Recorded, Sealed
+from thunderbit_dagster.starter import demo_crawl
+
+pytestmark = pytest.mark.slow
+
+LOOK_SECONDS = 0.02
+DEMO_SECONDS = 300
+CRAWL = demo_crawl()
+
+Rows = dict[str, set[tuple[str, str]]]
+
+
+@dataclass
+class DemoRun:
+    """A demo in a folder, started once or more."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    outputs: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "thunderbit_dagster.cli", "demo", "--dir", str(self.folder / "data")]
+        with (self.folder / "demo.out").open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def end(self) -> int:
+        code = self.process.wait(DEMO_SECONDS)
+        self.outputs.append((self.folder / "demo.out").read_text())
+        return code
+
+    def complete(self) -> None:
+        """Start it until it ends well, as a person told to "run the same command again" would."""
+        for _ in range(3):
+            self.start()
+            if self.end() == 0:
+                return
+        pytest.fail("The demo did not recover:\n" + "\n---\n".join(self.outputs))
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "data" / "dagster_home"
+
+    def descendants(self) -> dict[int, str]:
+        """Pid to command line of everything the demo has started."""
+        parents, commands = {}, {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                    commands[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+                except (OSError, IndexError):
+                    continue
+        family = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in family and pid not in family}:
+            family |= more
+        return {pid: commands[pid] for pid in family}
+
+
+def _rows(folder: Path) -> Rows:
+    """Path and content hash or error code: what must not differ between runs."""
+    store = ParquetStore(folder / "data" / "parquet")
+    succeeded = store.scan("demo", "succeeded").to_table(columns=["url", "content_hash"]).to_pylist()
+    failed = store.scan("demo", "failed").to_table(columns=["url", "error_code"]).to_pylist()
+    return {
+        "succeeded": {(urlsplit(row["url"]).path, row["content_hash"]) for row in succeeded},
+        "failed": {(urlsplit(row["url"]).path, row["error_code"]) for row in failed},
+    }
+
+
+@pytest.fixture(scope="module")
+def ports() -> str:
+    """One choice for all demos: addresses are part of the pages' links, and so of their text."""
+    return json.dumps({"emulator": free_port(8750), "site": free_port(8751), "ui": free_port(8752)})
+
+
+def _demo(folder: Path, ports: str) -> DemoRun:
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "ports.json").write_text(ports)
+    return DemoRun(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, ports: str) -> Rows:
+    demo = _demo(tmp_path_factory.mktemp("undisturbed"), ports)
+    demo.start()
+    assert demo.end() == 0, demo.outputs
+    rows = _rows(demo.folder)
+    assert len(rows["succeeded"]) + len(rows["failed"]) == 113
+    return rows
+
+
+def _events(instance: dg.DagsterInstance, kind: type, *, observations: bool = True) -> list:
+    entries = LedgerReader(instance, CRAWL).since("submissions", 0, observations=observations)
+    return [entry for entry in entries if isinstance(entry.record, kind)]
+
+
+def _submitting(instance: dg.DagsterInstance) -> bool:
+    return bool(_events(instance, Intent))
+
+
+def _running(instance: dg.DagsterInstance) -> bool:
+    return bool(_events(instance, Sealed, observations=False))
+
+
+def _collecting(instance: dg.DagsterInstance) -> bool:
+    wanted = dg.RunsFilter(job_name="demo_collect", statuses=[dg.DagsterRunStatus.STARTED])
+    return bool(instance.get_runs(wanted))
+
+
+def _command(words: str) -> Callable[[DemoRun, dg.DagsterInstance], list[int]]:
+    return lambda demo, _: [pid for pid, command in demo.descendants().items() if words in command]
+
+
+def _worker(demo: DemoRun, instance: dg.DagsterInstance) -> list[int]:
+    """The process of the newest run, by what Dagster says of it."""
+    del demo
+    run = instance.get_runs(limit=1)[0]
+    said = " ".join(entry.user_message for entry in instance.all_logs(run.run_id))
+    return [int(pid) for pid in re.findall(r"pid:? (\d+)", said)[-1:]]
+
+
+POINTS = [
+    pytest.param(_submitting, _worker, id="run-worker-while-submitting"),
+    pytest.param(_collecting, _worker, id="run-worker-while-collecting"),
+    pytest.param(_submitting, _command("cli emulator"), id="emulator-while-submitting"),
+    pytest.param(_running, _command("cli emulator"), id="emulator-while-jobs-run"),
+    pytest.param(_running, _command("dagster._daemon"), id="daemon-while-jobs-run"),
+    pytest.param(_collecting, _command("dagster._daemon"), id="daemon-while-collecting"),
+]
+
+
+@pytest.mark.parametrize(("reached", "victims"), POINTS)
+def test_started_again_it_ends_in_the_same_parquet(tmp_path, ports, undisturbed, reached, victims) -> None:
+    demo = _demo(tmp_path / "killed", ports)
+    demo.start()
+    stop_by = time.monotonic() + DEMO_SECONDS
+    while not (demo.home / "history").exists():
+        assert time.monotonic() < stop_by
+        time.sleep(LOOK_SECONDS)
+    with dg.DagsterInstance.from_config(str(demo.home)) as instance:
+        while not reached(instance):
+            assert demo.process.poll() is None, (tmp_path / "killed" / "demo.out").read_text()
+            assert time.monotonic() < stop_by
+            time.sleep(LOOK_SECONDS)
+        killed = victims(demo, instance)
+        assert killed, demo.descendants()
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        if demo.end() != 0:
+            demo.complete()
+        assert _rows(demo.folder) == undisturbed
+        _assert_no_url_is_in_two_recorded_jobs(instance)
+
+
+def _assert_no_url_is_in_two_recorded_jobs(instance: dg.DagsterInstance) -> None:
+    recorded = {entry.record.intent_id for entry in _events(instance, Recorded)}
+    intents = [entry.record for entry in _events(instance, Intent)]
+    submitted = Counter(item.url for intent in intents if intent.intent_id in recorded for item in intent.items)
+    assert len(submitted) == 113
+    assert set(submitted.values()) == {1}
