@@ -4,14 +4,19 @@ A ``Crawl`` becomes three assets: ``submissions`` sends its URLs as batch jobs, 
 what came back, as Parquet partitions. A sensor watches the jobs, so no run waits for them.
 """
 
-from thunderbit_dagster.api.requests import Distill, Extract
-from thunderbit_dagster.build import build_crawl_definitions
-from thunderbit_dagster.crawl import Crawl
-from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.storage.store import ParquetStore
-from thunderbit_dagster.urls import UrlFile
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from thunderbit_dagster.version import __version__
+
+if TYPE_CHECKING:
+    from thunderbit_dagster.api.requests import Distill, Extract
+    from thunderbit_dagster.build import build_crawl_definitions
+    from thunderbit_dagster.crawl import Crawl
+    from thunderbit_dagster.partitions import Partition
+    from thunderbit_dagster.resource import ThunderbitResource
+    from thunderbit_dagster.storage.store import ParquetStore
+    from thunderbit_dagster.urls import UrlFile
 
 __all__ = [
     "Crawl",
@@ -24,3 +29,28 @@ __all__ = [
     "__version__",
     "build_crawl_definitions",
 ]
+
+# Loaded at first use: `dg` imports this package in every project that has it installed, and the command line and the
+# emulator need neither Dagster nor Arrow.
+_HOMES = {
+    "Crawl": "crawl",
+    "Distill": "api.requests",
+    "Extract": "api.requests",
+    "ParquetStore": "storage.store",
+    "Partition": "partitions",
+    "ThunderbitResource": "resource",
+    "UrlFile": "urls",
+    "build_crawl_definitions": "build",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

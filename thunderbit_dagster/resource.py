@@ -10,6 +10,7 @@ import httpx
 from pydantic import Field, PrivateAttr
 
 from thunderbit_dagster.api.client import DEFAULT_BASE_URL, ThunderbitClient
+from thunderbit_dagster.api.errors import NotSentError, ThunderbitError
 from thunderbit_dagster.api.models import Document, Job, JobPage, JobRef, Row
 from thunderbit_dagster.api.requests import Distill, Extract, Webhook
 
@@ -71,6 +72,15 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
     def is_local(self) -> bool:
         """Whether the API is on this machine, as the emulator is: only then can private addresses be fetched."""
         return httpx.URL(self.base_url).host in ("127.0.0.1", "localhost", "::1")
+
+    def explain(self, error: ThunderbitError) -> str:
+        """An error's text, with what to do when it is the emulator that does not answer."""
+        if not (self.is_local and isinstance(error, NotSentError)):
+            return str(error)
+        return (
+            f"{error}. No emulator answers at {self.base_url}: start one with `thunderbit-dagster emulator`, or "
+            "together with Dagster by `thunderbit-dagster dev`"
+        )
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the connections."""

@@ -1,7 +1,8 @@
 """Settings from the environment, for code locations and the command line.
 
 ``THUNDERBIT_API_KEY`` (without it, the emulator on this machine serves), ``THUNDERBIT_BASE_URL``,
-``THUNDERBIT_REQUESTS_PER_MINUTE``, ``THUNDERBIT_DATA_URI``, ``THUNDERBIT_WEBHOOK_URL`` and ``THUNDERBIT_WEBHOOK_SECRET``.
+``THUNDERBIT_REQUESTS_PER_MINUTE``, ``THUNDERBIT_DATA_URI``, ``THUNDERBIT_WEBHOOK_URL``,
+``THUNDERBIT_WEBHOOK_SECRET``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -8,6 +9,12 @@ from loopback import Clock, Face, Service
 
 settings.register_profile("loopback", deadline=None)  # machines under load are slow now and then
 settings.load_profile("loopback")
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets that a test leaves to the client are not shared with other tests or runs."""
+    monkeypatch.setenv("THUNDERBIT_STATE_DIR", str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -74,10 +74,10 @@ def test_any_2xx_accepts_a_submit(face: Face, service: Service, status: int) -> 
 # Paid requests: repeated only when surely not accepted.
 
 
-@pytest.mark.parametrize("reply", [Drop(), CutOff(), error(500), error(502), error(503), error(504)])
+@pytest.mark.parametrize("reply", [Drop(), CutOff(), error(408), error(500), error(502), error(503), error(504)])
 def test_a_submit_that_may_have_arrived_is_never_repeated(face: Face, service: Service, reply: Reply) -> None:
     service.replies = [reply]
-    with pytest.raises((ReplyLostError, ServerError)) as caught:
+    with pytest.raises((ReplyLostError, ApiError)) as caught:
         submit(face)
     assert caught.value.maybe_accepted
     assert len(service.seen) == 1
@@ -205,6 +205,17 @@ def test_a_read_is_repeated_for_a_bounded_time(make_face, service: Service, cloc
     with pytest.raises(ServerError):
         make_face(retry=retry).call("get_job", REF)
     assert 30 <= sum(clock.slept) <= 60
+
+
+def test_a_clock_that_steps_back_bounds_repeating_all_the_same(make_face, service: Service, clock: Clock) -> None:
+    def answer(_: object) -> Reply:
+        clock.now -= 3600
+        return error(500)
+
+    service.otherwise = answer
+    with pytest.raises(ServerError):
+        make_face(retry=RetryPolicy(attempts=40, total=60.0)).call("get_job", REF)
+    assert sum(clock.slept) <= 60
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403])

@@ -1,5 +1,7 @@
 import crawl_world
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +19,18 @@ def _no_pause(monkeypatch):
     monkeypatch.setattr("thunderbit_dagster.collection.collect.REREAD_SECONDS", 0.0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _unsynced_sqlite():
+    """Dagster's databases are files as ever, but no commit waits for the disk."""
+
+    def relax(connection, _):
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", relax)
+    yield
+    event.remove(Engine, "connect", relax)
+
+
 @pytest.fixture(scope="session")
 def pages():
     with crawl_world.Pages().serving() as pages:
@@ -26,13 +40,13 @@ def pages():
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory):
     """A Dagster instance on disk, shared by tests: each has crawls of its own."""
-    with crawl_world.new_instance(tmp_path_factory.mktemp("dagster")) as instance:
+    with crawl_world.new_instance(tmp_path_factory.mktemp("dagster"), one_file=True) as instance:
         yield instance
 
 
 @pytest.fixture
 def own_instance(tmp_path):
-    """A Dagster instance on disk for one test."""
+    """A Dagster instance on disk for one test, with the storage that Dagster has by default."""
     home = tmp_path / "dagster"
     home.mkdir()
     with crawl_world.new_instance(home) as instance:

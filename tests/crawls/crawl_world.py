@@ -114,15 +114,21 @@ def new_emulator(pages: Pages, *, faults: Faults | None = None, **options: objec
     return Emulator(faults=faults, **settings)  # type: ignore[arg-type]
 
 
-def new_instance(home: Path) -> dg.DagsterInstance:
-    """A Dagster instance whose storage is in a directory."""
-    return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
+def new_instance(home: Path, *, one_file: bool = False) -> dg.DagsterInstance:
+    """A Dagster instance whose storage is in a directory; all events in one file, or one a run as is the default."""
+    settings: dict[str, object] = {"telemetry": {"enabled": False}}
+    if one_file:
+        settings["event_log_storage"] = {
+            "module": "dagster._core.storage.event_log",
+            "class": "ConsolidatedSqliteEventLogStorage",
+            "config": {"base_dir": str(home)},
+        }
+    return dg.DagsterInstance.local_temp(str(home), overrides=settings)
 
 
 def resource(emulator: Emulator, **options: object) -> ThunderbitResource:
-    return ThunderbitResource(
-        api_key=emulator.api_key, base_url=emulator.base_url, requests_per_minute=1_000_000, **options
-    )
+    settings = {"api_key": emulator.api_key, "base_url": emulator.base_url, "requests_per_minute": 1_000_000, **options}
+    return ThunderbitResource(**settings)
 
 
 def crawl(urls: object, **options: object) -> Crawl:
@@ -189,10 +195,7 @@ class Line:
     def sent(self) -> list[list[str]]:
         """The URLs of each batch job, asked of the API itself."""
         with self.client() as client:
-            return [
-                [row.url for row in client.iter_rows(JobRef(job.kind, job.id))]
-                for job in self.jobs
-            ]
+            return [[row.url for row in client.iter_rows(JobRef(job.kind, job.id))] for job in self.jobs]
 
     def client(self) -> ThunderbitClient:
         return ThunderbitClient(self.emulator.api_key, base_url=self.emulator.base_url, budget=MemoryBudget(1_000_000))
@@ -293,7 +296,7 @@ class Line:
     def rows(self, table: str, crawl: Crawl | None = None, **dimensions: str) -> list[dict[str, object]]:
         """The rows of one partition, by position; of the only one when none is named."""
         crawl = crawl or self.crawl
-        where = dimensions or {"urls": key for key in crawl.url_keys[:1]}
+        where = dimensions or dict(zip(["urls"], crawl.url_keys, strict=False))
         rows = self.store.read(crawl.name, table, where).to_pylist()  # type: ignore[arg-type]
         return sorted(rows, key=lambda row: row["position"])
 
@@ -336,9 +339,7 @@ def failure_of(run: dg.ExecuteInProcessResult) -> tuple[str, dict[str, object]]:
     data = event.step_failure_data
     assert data.user_failure_data is not None, data.error
     table = data.user_failure_data.metadata["partitions that failed"]
-    return data.user_failure_data.description or "", {
-        str(row["partition"]): row["reason"] for row in records(table)
-    }
+    return data.user_failure_data.description or "", {str(row["partition"]): row["reason"] for row in records(table)}
 
 
 def error_text(run: dg.ExecuteInProcessResult) -> str:

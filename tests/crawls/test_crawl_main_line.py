@@ -10,9 +10,9 @@ from crawl_world import crawl, one_partition, records
 from thunderbit_dagster import Distill
 
 
-def test_a_crawl_goes_from_urls_to_parquet_by_a_submit_run_a_tick_and_a_collect_run(line, pages):
+def test_a_crawl_goes_from_urls_to_parquet_by_a_submit_run_a_tick_and_a_collect_run(line, pages, own_instance):
     urls = [*pages.urls(3), *pages.urls(2, "missing"), "not a url"]
-    docs = line({"guides": urls})
+    docs = line({"guides": urls}, instance=own_instance)
 
     submitted = docs.submit("guides")
     assert submitted.success
@@ -32,9 +32,9 @@ def test_a_crawl_goes_from_urls_to_parquet_by_a_submit_run_a_tick_and_a_collect_
     assert after.skip_message == "No batch job is open."
 
 
-def test_the_ui_shows_rows_credits_jobs_failures_and_a_preview_of_each_partition(line, pages):
+def test_the_ui_shows_rows_credits_jobs_failures_and_a_preview_of_each_partition(line, pages, own_instance):
     urls = [*pages.urls(3), *pages.urls(2, "missing"), "not a url"]
-    docs = line({"guides": urls, "reference": pages.urls(1)})
+    docs = line({"guides": urls, "reference": pages.urls(1)}, instance=own_instance)
     docs.through("guides", "reference")
     [job] = docs.jobs
     succeeded, failed = docs.metadata("succeeded", "guides"), docs.metadata("failed", "guides")
@@ -82,7 +82,12 @@ def test_rows_say_where_they_come_from(line, pages):
     [run] = docs.through()
     [job] = docs.jobs
     for place, row in enumerate(docs.rows("succeeded")):
-        assert (row["job_id"], row["job_kind"], row["job_position"], row["position"]) == (job.id, "distill", place, place)
+        assert (row["job_id"], row["job_kind"], row["job_position"], row["position"]) == (
+            job.id,
+            "distill",
+            place,
+            place,
+        )
         assert (row["attempt"], row["credits"], row["run_id"]) == (1, 1, run.run_id)
         assert row["title"].startswith("Page /ok/")
         assert row["markdown"].startswith("# Page /ok/")
@@ -149,14 +154,14 @@ def test_a_sharded_list_puts_each_url_into_exactly_one_shard(line, pages):
 def test_the_check_run_alone_audits_everything_in_storage(line, pages, tmp_path):
     docs = line({"a": pages.urls(1), "b": pages.urls(1)})
     docs.through("a", "b")
-    audit = dg.define_asset_job(
-        "audit", selection=dg.AssetSelection.checks_for_assets(docs.crawl.key("succeeded"))
-    )
+    audit = dg.define_asset_job("audit", selection=dg.AssetSelection.checks_for_assets(docs.crawl.key("succeeded")))
     audited = dg.Definitions.merge(docs.definitions, dg.Definitions(jobs=[audit]))
 
     def evaluate():
-        run = audited.get_repository_def().get_job("audit").execute_in_process(
-            instance=docs.instance, raise_on_error=False
+        run = (
+            audited.get_repository_def()
+            .get_job("audit")
+            .execute_in_process(instance=docs.instance, raise_on_error=False)
         )
         [evaluation] = run.get_asset_check_evaluations()
         return evaluation

@@ -90,7 +90,7 @@ def test_an_account_without_credits_for_the_second_job_refuses_it_and_bills_the_
 
 
 def test_a_wrong_key_fails_every_partition_and_says_so_once(line, pages, emulator):
-    wrong = resource(emulator).model_copy(update={"api_key": "tb_" + "f" * 32})
+    wrong = resource(emulator, api_key="tb_" + "f" * 32)
     docs = line(crawl({"a": pages.urls(2), "b": pages.urls(2)}, batch_size=2), thunderbit=wrong)
     description, reasons = failure_of(docs.submit("a", "b"))
     assert "API_KEY" in description

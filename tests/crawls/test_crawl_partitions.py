@@ -48,11 +48,11 @@ def test_dates_alone_are_partitions_whose_urls_a_callable_gives_by_date(line, pa
 
 def test_a_page_that_several_partitions_want_is_fetched_and_paid_once_and_is_in_each(line, pages):
     [shared, own] = pages.urls(2)
-    credits = line([]).emulator.credits_left
+    balance = line([]).emulator.credits_left
     docs = line({"a": [shared, own], "b": [shared + "#part"], "c": [shared + "?utm_source=mail"]})
     docs.through()
     assert docs.sent() == [[shared, own]]
-    assert credits - docs.emulator.credits_left == 2
+    assert balance - docs.emulator.credits_left == 2
     assert docs.urls("succeeded", urls="a") == [shared, own]
     assert docs.urls("succeeded", urls="b") == [shared + "#part"]
     assert docs.urls("succeeded", urls="c") == [shared + "?utm_source=mail"]

@@ -66,9 +66,7 @@ def test_a_run_killed_between_two_jobs_is_continued_and_no_recorded_url_is_sent_
 @pytest.mark.parametrize("policy", ["wait", "fail", "resubmit"])
 def test_after_a_death_in_a_submit_only_what_has_no_recorded_job_is_in_doubt(line, pages, emulator, policy):
     urls = pages.urls(3)
-    thunderbit = DyingResource(
-        api_key=emulator.api_key, base_url=emulator.base_url, requests_per_minute=100_000, on_lost_reply=policy, dies_at=2
-    )
+    thunderbit = DyingResource(**resource(emulator, on_lost_reply=policy).model_dump(), dies_at=2)
     docs = line(one_partition(urls, batch_size=1), thunderbit=thunderbit)
     assert not docs.submit().success
     assert docs.sent() == [urls[:1]]

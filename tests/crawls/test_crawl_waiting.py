@@ -70,7 +70,7 @@ def test_materialize_all_with_the_sensor_off_waits_for_its_jobs_and_publishes(li
 )
 @pytest.mark.usefixtures("held")
 def test_a_run_waits_when_the_sensor_does_not_tick_or_a_backfill_asks(
-    line, pages, own_instance, status, ticked_ago, tags
+    *, line, pages, own_instance, status, ticked_ago, tags
 ):
     docs = line(pages.urls(1), instance=own_instance)
     record_sensor(own_instance, status, time.time() - ticked_ago)

@@ -20,6 +20,7 @@ import pytest
 
 from thunderbit_dagster import ParquetStore
 from thunderbit_dagster.cli.processes import free_port
+from thunderbit_dagster.cli.workspace import DAGSTER_YAML
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.records import Intent, Recorded, Sealed
 from thunderbit_dagster.starter import demo_crawl
@@ -99,7 +100,12 @@ def ports() -> str:
 def _demo(folder: Path, ports: str) -> DemoRun:
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "ports.json").write_text(ports)
-    return DemoRun(folder)
+    demo = DemoRun(folder)
+    demo.home.mkdir()
+    (demo.home / "dagster.yaml").write_text(DAGSTER_YAML)
+    # Made before anyone else can: SQLite tables that two processes make at once are broken.
+    with dg.DagsterInstance.from_config(str(demo.home)):
+        return demo
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +163,6 @@ def test_started_again_it_ends_in_the_same_parquet(tmp_path, ports, undisturbed,
     demo = _demo(tmp_path / "killed", ports)
     demo.start()
     stop_by = time.monotonic() + DEMO_SECONDS
-    while not (demo.home / "history").exists():
-        assert time.monotonic() < stop_by
-        time.sleep(LOOK_SECONDS)
     with dg.DagsterInstance.from_config(str(demo.home)) as instance:
         while not reached(instance):
             assert demo.process.poll() is None, (tmp_path / "killed" / "demo.out").read_text()

@@ -164,7 +164,9 @@ def test_every_prefix_of_a_history_is_consistent(history, data):
     newest = opened[-1]
     assert submission.opened == newest
     of_it = [record for record in prefix if record.submission_id == newest.submission_id]
-    answered = {r.intent_id for r in of_it if isinstance(r, Recorded | Refused) or (isinstance(r, Lost) and r.resubmitted)}
+    answered = {
+        r.intent_id for r in of_it if isinstance(r, Recorded | Refused) or (isinstance(r, Lost) and r.resubmitted)
+    }
     assert {post.intent.intent_id for post in submission.orphans} == {
         r.intent_id for r in of_it if isinstance(r, Intent)
     } - answered

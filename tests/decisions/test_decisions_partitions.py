@@ -24,6 +24,7 @@ from thunderbit_dagster.partitions import (
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.storage.store import ParquetStore
 
+PINNED = [4, 1, 4, 6, 0, 1, 3, 6]
 NAMES = [f"u{number}" for number in range(9)]
 DATES = [f"2026-01-{day:02d}" for day in range(1, 10)]
 
@@ -140,9 +141,6 @@ def test_shards_are_pinned():
     assert shard_of("https://example.org/\ud800", 7) == shard_of("https://example.org/\ud800", 7)
 
 
-PINNED = [4, 1, 4, 6, 0, 1, 3, 6]
-
-
 @given(st.lists(st.integers(0, 10_000), max_size=30), st.lists(st.integers(0, 10_000), max_size=30), st.integers(1, 20))
 def test_adding_urls_moves_none(before, more, shards):
     one = {n: shard_of(page(n), shards) for n in before}
@@ -190,7 +188,11 @@ def test_spellings_of_one_page_share_a_shard():
         ({"job_deadline": timedelta(0)}, "job_deadline"),
         # Its keys hold a slash, so that nothing of the crawl could be stored once it is paid for.
         (
-            {"cadence": dg.TimeWindowPartitionsDefinition(start="2026/01/01", fmt="%Y/%m/%d", cron_schedule="0 0 * * *")},
+            {
+                "cadence": dg.TimeWindowPartitionsDefinition(
+                    start="2026/01/01", fmt="%Y/%m/%d", cron_schedule="0 0 * * *"
+                )
+            },
             "2026/01/01",
         ),
     ],
@@ -220,7 +222,7 @@ def test_every_shape_of_crawl_builds(urls, cadence, tmp_path):
 
 def test_crawls_of_one_name_are_refused(tmp_path):
     resource = ThunderbitResource(api_key="tb_0123456789abcdef0123456789abcdef")
-    with pytest.raises(ValueError, match="different names.*docs"):
+    with pytest.raises(ValueError, match=r"different names.*docs"):
         build_crawl_definitions([crawl(), crawl()], thunderbit=resource, store=ParquetStore(tmp_path / "data"))
 
 

@@ -16,6 +16,8 @@ from emulator_support import DEADLINE, Answer, Api, Start, TargetSite
 
 from thunderbit_dagster.emulator import DEMO_KEY, Emulator, PortInUseError, StoreInUseError
 
+OWN = "../../_emulator/"
+
 
 @contextmanager
 def process(**settings: object) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
@@ -47,10 +49,10 @@ def test_a_killed_emulator_goes_on_where_it_was_and_bills_once(site: TargetSite,
     urls = site.pages(20)
     hook = site.says("/hook", Answer())
     with process(**settings) as (running, client):
-        client.post(str(client.base_url).replace("/openapi/v1", "") + "/_emulator/hold")
+        client.post(OWN + "hold")
         body = {"urls": urls, "webhook": {"url": hook, "secret": "s"}}
         job = client.post("/batch/distill", json=body).json()["data"]["id"]
-        client.post(str(client.base_url).replace("/openapi/v1", "") + "/_emulator/release", params={"pages": 7})
+        client.post(OWN + "release", params={"pages": 7})
         before = until(client, job, lambda found: found["completed"] == 7)
         running.send_signal(signal.SIGKILL)
         running.wait()
@@ -58,8 +60,10 @@ def test_a_killed_emulator_goes_on_where_it_was_and_bills_once(site: TargetSite,
     fetched = [visit.path for visit in site.visits]
     with process(**settings) as (_, client):
         after = until(client, job, lambda found: found["status"] == "COMPLETED")
-        stats = client.get(str(client.base_url).replace("/openapi/v1", "") + "/_emulator/stats").json()
+        stats = client.get(OWN + "stats").json()
+        end = time.monotonic() + DEADLINE
         while not any(visit.path == "/hook" for visit in site.visits):
+            assert time.monotonic() < end
             time.sleep(0.01)
 
     assert (after["completed"], after["creditsUsed"]) == (20, 20)

@@ -50,7 +50,7 @@ def test_known_signatures():
         "sha256=" + base64.b64encode(hmac.digest(b"k", b"1.{}", "sha256")).decode()
     )
     assert signed_headers(b"{}", "k", 1, "hex")["X-Webhook-Signature"] == (
-        "sha256=ad27985cbd1bf91634b64e4ea4c4eb1c88a8dd8bc7d5d4b4ac79b5f74d36f7a8"
+        "sha256=add853b103fbcc936a194f9eb15e29c4ff08af6e47d5d1bca4f20218e31e4fff"
     )
     assert "X-Webhook-Signature" not in signed_headers(b"{}", None, 1)
 

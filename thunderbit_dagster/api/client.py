@@ -282,8 +282,8 @@ class ThunderbitClient(_Settings):
         """Submit a batch job (`POST /batch/*`): 1 to 100 http or https URLs, each once.
 
         Raises:
-            ReplyLostError, ServerError, ProtocolError: With `maybe_accepted` set: the job may run and be billed
-                although its id is not known. It is not sent again.
+            ReplyLostError, ServerError, ApiError of status 408, ProtocolError: With `maybe_accepted` set: the job
+                may run and be billed although its id is not known. It is not sent again.
             BatchSizeExceededError: The account takes fewer URLs in a job.
             InsufficientCreditsError: The account is out of credits.
         """

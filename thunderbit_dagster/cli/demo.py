@@ -136,7 +136,7 @@ class Demo:
                 while True:
                     states = follower.states()
                     live.update(progress_view(states, session.began))
-                    if all(state.published for state in states):
+                    if all(state.published for state in states) and not submitter.is_active():
                         return
                     children.check()
                     submitter.ensure([state.partition for state in states if state.needs_submit])
@@ -175,13 +175,17 @@ class Submitter:
             ChildEndedError: the runs keep failing.
         """
         job = submit_job_name(self.crawl)
-        if not partitions or self.instance.get_runs(dg.RunsFilter(job_name=job, statuses=ACTIVE), limit=1):
+        if not partitions or self.is_active(job):
             return
         if self.launches == MAX_LAUNCHES:
             raise ChildEndedError(f"{MAX_LAUNCHES} runs of {job} failed; their errors are in Dagster's UI.")
         self.launches += 1
         for tags in self._tags(partitions):
             self.api.launch(job, tags)
+
+    def is_active(self, job: str | None = None) -> bool:
+        """Whether a run is under way: of a job, or any."""
+        return bool(self.instance.get_runs(dg.RunsFilter(job_name=job, statuses=ACTIVE), limit=1))
 
     def _tags(self, partitions: list[Partition]) -> list[dict[str, str]]:
         keys = [partition.key for partition in partitions if partition.key is not None]

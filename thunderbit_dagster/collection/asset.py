@@ -99,6 +99,7 @@ class CollectionRun:
             crawl_name=self.crawl.name,
             run_id=self.context.run.run_id,
             log=self.context.log,
+            explain=self.thunderbit.explain,
             known={job: progress.status for job, progress in known.items() if progress},
         )
         reports = collection.collect(ready)
@@ -142,6 +143,7 @@ class CollectionRun:
             self.context.log,
             self.crawl.job_deadline.total_seconds(),
             lambda progress: self.context.log_event(progress_observation(self.crawl, homes[progress.job], progress)),
+            explain=self.thunderbit.explain,
         )
         running = waiter.look(jobs) if jobs else []
         if running and self._sensor_takes_over():

@@ -78,6 +78,7 @@ class Collection:
     run_id: str
     log: Logger
     known: Mapping[str, str] = field(default_factory=dict)
+    explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     problems: dict[Partition, str] = field(default_factory=dict)
@@ -109,9 +110,10 @@ class Collection:
         try:
             JobCollector(self, job, {p: self._open[p] for p in wanted}).run()
         except (ThunderbitError, JobNotEndedError) as error:
+            reason = self.explain(error) if isinstance(error, ThunderbitError) else str(error)
             self._give_up(
                 wanted,
-                f"the rows of {job.ref} could not be fetched: {error}. Its job is kept; run this again",
+                f"the rows of {job.ref} could not be fetched: {reason}. Its job is kept; run this again",
             )
         except StorageError as error:
             self._give_up(wanted, str(error))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import dagster as dg
 
 from thunderbit_dagster.api.client import ThunderbitClient
+from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.ledger.records import Progress
 from thunderbit_dagster.polling.pace import Watched, next_poll
 from thunderbit_dagster.polling.poll import Poller, expired
@@ -46,6 +47,7 @@ class Waiter:
     log: dg.DagsterLogManager
     deadline_seconds: float
     on_change: Callable[[Progress], None]
+    explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     progress: dict[str, Progress] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class Waiter:
             running = self._ask({watched.job: watched for watched in running}, due)
 
     def _ask(self, jobs: dict[str, Watched], due: list[Watched]) -> list[Watched]:
-        poller = Poller(self.client, self.log, stop_at=float("inf"), clock=self.clock)
+        poller = Poller(self.client, self.log, stop_at=float("inf"), explain=self.explain, clock=self.clock)
         poller.poll_all(due)
         for change in [*poller.changes, *expired(jobs.values(), self.deadline_seconds, self.clock())]:
             self.progress[change.job] = change

@@ -9,7 +9,8 @@ from lxml import etree, html
 
 from thunderbit_dagster.emulator.errors import ApiError
 
-_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0e-\x1f\ud800-\udfff]")
+# Control characters, halves of pairs, and the code points that Unicode keeps for uses inside a program.
+_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0e-\x1f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _BLANKS: Final = re.compile(r"\s+")
 
 
@@ -19,13 +20,16 @@ def parse(text: str) -> html.HtmlElement:
     Raises:
         ApiError: `SCRAPE_EMPTY_CONTENT` when there is nothing in it.
     """
-    # libxml2 stops at some control characters, so each is replaced rather than losing what follows.
-    cleaned = _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
     parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
     try:
-        return html.document_fromstring(cleaned.encode(), parser=parser)
+        return html.document_fromstring(clean(text).encode(), parser=parser)
     except etree.ParserError:
         raise ApiError("SCRAPE_EMPTY_CONTENT", "The page is empty.") from None
+
+
+def clean(text: str) -> str:
+    """The text with each character that XML cannot hold replaced; libxml2 would lose what follows one."""
+    return _NOT_TEXT.sub("\N{REPLACEMENT CHARACTER}", text.replace("\f", " "))
 
 
 def squeeze(text: str | None) -> str:

@@ -42,6 +42,7 @@ _GENERIC: Final = frozenset({"product", "item", "page", "article", "offer", "off
 _EXACT: Final = 1.0
 _WHOLE_PATH: Final = 0.95
 _QUALIFIED: Final = 0.8
+_HEAD_WORD: Final = 0.6
 _DESCRIBED: Final = 0.5
 
 
@@ -86,6 +87,8 @@ def match(field: Field, path: Sequence[str], kind: str = "") -> float:
         return _QUALIFIED
     if set(wanted) <= set(whole) and len(path) > 1 and last[-1:] in (["name"], ["value"], ["url"]):
         return _QUALIFIED - 0.1
+    if len(last) > len(wanted) and last[-len(wanted) :] == wanted:
+        return _HEAD_WORD
     described = [_CANONICAL.get(word, word) for word in _words(field.description)]
     return _DESCRIBED if last and set(last) <= set(described) else 0.0
 
@@ -179,8 +182,12 @@ def _words(text: str) -> list[str]:
 
 def _tokens(name: str) -> list[str]:
     words = _words(name)
-    joined = "".join(words)
-    return [_CANONICAL[joined]] if joined in _CANONICAL else [_CANONICAL.get(word, word) for word in words]
+    whole = _canonical("".join(words))
+    return [whole] if whole in _CANONICAL.values() else [_canonical(word) for word in words]
+
+
+def _canonical(word: str) -> str:
+    return _CANONICAL.get(word) or _CANONICAL.get(word.removesuffix("s"), word)
 
 
 def _snake(name: str) -> str:

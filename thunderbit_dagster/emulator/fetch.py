@@ -7,7 +7,7 @@ dialled, and the body has to be decompressed within bounds.
 import asyncio
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -110,6 +110,7 @@ class Fetcher:
     def __init__(self, backend: GuardedBackend) -> None:
         self.backend = backend
         self._pool: httpcore.AsyncConnectionPool | None = None
+        self._shared: set[asyncio.Task[str]] = set()
         self.fetched = 0
         """Requests sent to sites."""
 
@@ -162,8 +163,24 @@ class Fetcher:
         async with self._send("POST", _parse(url), headers, body) as answer:
             return answer.status
 
+    def share(self, work: Coroutine[object, object, str]) -> "asyncio.Task[str]":
+        """Work that several pages wait for; it goes on when one of them gives up, and ends with the fetcher."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._shared.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[str]") -> None:
+        self._shared.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even if nobody waits any more
+
     async def close(self) -> None:
-        """Close idle connections."""
+        """Stop shared work and close idle connections."""
+        shared = list(self._shared)
+        for task in shared:
+            task.cancel()
+        await asyncio.gather(*shared, return_exceptions=True)
         if self._pool is not None:
             await self._pool.aclose()
 
@@ -215,7 +232,7 @@ class RobotsGate:
         target = _parse(url)
         origin = (target.scheme, target.netloc.decode("ascii"))
         if origin not in self._files:
-            self._files[origin] = asyncio.ensure_future(self._load(f"{origin[0]}://{origin[1]}/robots.txt"))
+            self._files[origin] = self._fetcher.share(self._load(f"{origin[0]}://{origin[1]}/robots.txt"))
         text = await asyncio.shield(self._files[origin])
         if not allows(text, str(target)):
             raise ApiError("SCRAPE_TARGET_FORBIDDEN", f"robots.txt of {target.host} disallows this page.")

@@ -10,11 +10,13 @@ from typing import Final
 from html_to_markdown import ConversionOptions, convert
 from lxml import etree, html
 
-from thunderbit_dagster.emulator.document import absolute, elements, image_source, squeeze
+from thunderbit_dagster.emulator.document import absolute, clean, elements, image_source, squeeze
 from thunderbit_dagster.emulator.errors import ApiError
 
 _OPTIONS: Final = ConversionOptions(extract_metadata=False, bullets="-", compact_tables=True)
-_LANGUAGE: Final = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:?)[-\s]([\w+#.-]+)")
+_LANGUAGE: Final = re.compile(
+    r"(?:^|\s)(?:(?:language|lang|highlight-(?:source|text)|highlight)-|brush:\s*)([\w+#.-]+)"
+)
 _SPELLINGS: Final = {
     "python3": "python",
     "pycon3": "pycon",
@@ -25,11 +27,14 @@ _SPELLINGS: Final = {
 _NO_LANGUAGE: Final = frozenset({"default", "none", "text", "plain", "plaintext", "notranslate", "guess"})
 _LOOKS_UP: Final = 4
 
-# Stands for a backslash until the library is done, which would double a real one. No text holds it: Unicode
-# keeps this code point for uses inside a program.
+# Stands for a backslash until the library is done, which would double a real one. No cleaned text holds it.
 _ESCAPE: Final = "\ufdd0"
 # What Markdown would take for markup: emphasis at the edge of a word, tags, code spans, links.
 _MARKUP: Final = re.compile(r"\*(?=\S)|(?<=\S)\*|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|<(?=[A-Za-z/!?])|`|\](?=[(\[])")
+_WRAPPERS: Final = frozenset(
+    {"div", "span", "section", "article", "center", "font", "blockquote", "ul", "li", "b", "i"}
+)
+_DEEPEST: Final = 500
 _CODE: Final = frozenset({"code", "pre", "kbd", "samp", "tt", "var"})
 _SECTIONS: Final = ("aside", "header", "footer", "form", "fieldset")
 
@@ -42,6 +47,7 @@ def to_markdown(content: html.HtmlElement, base: str) -> str:
     Raises:
         ApiError: `MARKDOWN_CONVERSION_FAILED`.
     """
+    _flatten(content)
     _simplify(content)
     _escape_text(content)
     _absolute_addresses(content, base)
@@ -74,6 +80,18 @@ def _simplify(content: html.HtmlElement) -> None:
         section.tag = "div"
 
 
+def _flatten(content: html.HtmlElement) -> None:
+    """Unwrap what lies so deep that the library would give it up."""
+    depth, deep = 0, []
+    for event, element in etree.iterwalk(content, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        if event == "start" and depth > _DEEPEST:
+            deep.append(element)
+    for element in deep:
+        if element.tag in _WRAPPERS:
+            element.drop_tag()
+
+
 def _is_layout(table: html.HtmlElement) -> bool:
     if table.get("role") in {"presentation", "none"}:
         return True
@@ -90,9 +108,9 @@ def _escape_text(content: html.HtmlElement) -> None:
         if not isinstance(element.tag, str):
             continue
         if element.text and not _is_code(element):
-            element.text = _MARKUP.sub(_escaped, element.text.replace(_ESCAPE, ""))
+            element.text = _MARKUP.sub(_escaped, clean(element.text))
         if element.tail and element is not content and not _is_code(element.getparent()):
-            element.tail = _MARKUP.sub(_escaped, element.tail.replace(_ESCAPE, ""))
+            element.tail = _MARKUP.sub(_escaped, clean(element.tail))
 
 
 def _escaped(found: "re.Match[str]") -> str:
@@ -128,7 +146,7 @@ def _only_code(element: html.HtmlElement, text: str) -> html.HtmlElement:
     element.text = None
     element.attrib.clear()
     code = etree.SubElement(element, "code")
-    code.text = text
+    code.text = clean(text)
     return code
 
 

@@ -61,7 +61,7 @@ def _fields(schema: object) -> tuple[Field, ...]:
         return tuple(_listed(entry) for entry in schema["fields"])
     if schema.keys() & {"properties", "$defs", "items", "$ref", "allOf", "anyOf"}:
         return _of_json_schema(schema)
-    if schema.get("type") in {"object", "array"}:
+    if schema.get("type") in ("object", "array"):
         raise ApiError("INVALID_SCHEMA", "The schema names no field: give 'properties'.")
     return tuple(_mapped(name, told) for name, told in schema.items() if not name.startswith("$"))
 

@@ -188,13 +188,19 @@ class Engine:
         Raises:
             ApiError: The page's code.
         """
-        robots = robots or RobotsGate(self.fetcher)
+        try:
+            product = await self._in_time(kind, url, options, robots or RobotsGate(self.fetcher))
+        except ApiError:
+            await self.gate.passed()
+            raise
+        await self.gate.passed()
+        return product
+
+    async def _in_time(self, kind: JobKind, url: str, options: PageOptions, robots: RobotsGate) -> Product:
         try:
             return await asyncio.wait_for(self._page(kind, url, options, robots), options.timeout / 1000)
         except asyncio.TimeoutError:
             raise ApiError("SCRAPE_TIMEOUT", f"The page took longer than {options.timeout} ms.") from None
-        finally:
-            await self.gate.passed()
 
     async def _slot_in_time(self, account: Account, seconds: float) -> None:
         try:

@@ -30,6 +30,7 @@ class Poller:
     client: ThunderbitClient
     log: Logger
     stop_at: float
+    explain: Callable[[ThunderbitError], str] = str
     monotonic: Callable[[], float] = time.monotonic
     clock: Callable[[], float] = time.time
     last: str | None = None
@@ -60,7 +61,7 @@ class Poller:
             self.log.info("No request is left for now: %s", error)
             return False
         except ThunderbitError as error:
-            self.log.warning("%s could not be read and is asked again later: %s", watched.job, error)
+            self.log.warning("%s could not be read and is asked again later: %s", watched.job, self.explain(error))
             return True
         if seen != watched.progress and has_changed(watched.progress, seen):
             self.changes.append(seen)

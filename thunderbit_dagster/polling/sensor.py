@@ -132,7 +132,7 @@ class Tick:
         )
         left = [watched for watched in due if cursor.after is None or watched.job > cursor.after]
         with self.thunderbit.open_client(max_wait=self.tick_seconds / 2) as client:
-            poller = Poller(client, self.context.log, self.stop_at, last=cursor.after)
+            poller = Poller(client, self.context.log, self.stop_at, self.thunderbit.explain, last=cursor.after)
             poller.poll_all(left)
         return poller
 

@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError, PreconditionError
 
@@ -20,6 +19,9 @@ from thunderbit_dagster.storage.local import LocalBackend
 from thunderbit_dagster.storage.schema import SCHEMAS, Table
 from thunderbit_dagster.storage.uri import normalize, to_path
 from thunderbit_dagster.storage.writer import FLUSH_BYTES, PartitionWriter
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as pads
 
 T = TypeVar("T")
 
@@ -158,7 +160,7 @@ class ParquetStore:
         rows = self._retrying(key, lambda: self._read_rows(key, fields.names))
         return _fit(rows, fields, ordered(dimensions) if with_partition else {})
 
-    def scan(self, crawl: str, table: Table) -> pads.Dataset:
+    def scan(self, crawl: str, table: Table) -> "pads.Dataset":
         """All partitions of a table as one dataset, with the dimensions as string columns; lazy, for filters.
 
         Without partitions it is an empty dataset with the table's columns. Keys stay text here; readers that
@@ -207,7 +209,10 @@ class ParquetStore:
         found = ((key, parse_path(key)) for key in keys)
         return [(key, dimensions) for key, dimensions in found if dimensions is not None]
 
-    def _dataset(self, table: Table, partitions: Mapping[str, Mapping[str, str]]) -> pads.FileSystemDataset:
+    def _dataset(self, table: Table, partitions: Mapping[str, Mapping[str, str]]) -> "pads.FileSystemDataset":
+        # Imports pandas: too slow for every import of the package.
+        import pyarrow.dataset as pads  # noqa: PLC0415
+
         names = dict.fromkeys(name for dimensions in partitions.values() for name in dimensions)
         schema = pa.schema([*SCHEMAS[table], *(pa.field(name, pa.string()) for name in names)])
         return pads.FileSystemDataset.from_paths(

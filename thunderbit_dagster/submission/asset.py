@@ -55,7 +55,14 @@ class SubmissionRun:
         book = Book(self.crawl, self.context.log_event, self._open_submissions(partitions))
         wanted = {partition: self._open(book, partition) for partition in partitions}
         batches = pack({p: urls for p, urls in wanted.items() if p not in self.problems}, self.crawl.urls_per_job)
-        sender = Sender(book, self.crawl.request, self._submit, self.thunderbit.on_lost_reply, self.context.log)
+        sender = Sender(
+            book,
+            self.crawl.request,
+            self._submit,
+            self.thunderbit.on_lost_reply,
+            self.context.log,
+            self.thunderbit.explain,
+        )
         self.problems |= sender.send_all(batches).problems
         return [self._sealed(p, book.submissions[p]) for p in partitions if p not in self.problems]
 

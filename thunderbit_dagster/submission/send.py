@@ -60,6 +60,7 @@ class Sender:
     submit: Submit
     on_lost_reply: OnLostReply
     log: Logger
+    explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
     outcome: Outcome = field(default_factory=Outcome)
 
@@ -119,7 +120,7 @@ class Sender:
         return []
 
     def _stop_or_leave(self, batch: Batch, error: ThunderbitError) -> None:
-        reason = f"not submitted, nothing was paid for these URLs: {error}"
+        reason = f"not submitted, nothing was paid for these URLs: {self.explain(error)}"
         if isinstance(error, STOPS):
             self.outcome.stopped = reason
         self._leave(batch, reason)
