@@ -12,6 +12,8 @@ import dagster as dg
 from thunderbit_dagster.api.codes import DEFAULT_EXTRACT_BATCH_URLS, MAX_BATCH_URLS, JobKind
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.partitions import (
+    DATE,
+    URLS,
     Partition,
     PartitionsDef,
     build_partitions_def,
@@ -20,7 +22,7 @@ from thunderbit_dagster.partitions import (
     shard_of,
 )
 from thunderbit_dagster.storage.layout import validate_crawl_name, validate_key
-from thunderbit_dagster.urls import UrlSource, canonical_url, read_source, refusal
+from thunderbit_dagster.urls import UrlFile, UrlSource, canonical_url, read_source, refusal
 
 AnyUrls = Mapping[str, UrlSource] | UrlSource
 
@@ -61,14 +63,21 @@ class Crawl:
 
     def __post_init__(self) -> None:
         validate_crawl_name(self.name)
-        for key in self.url_keys:
-            validate_key(key)
         for problem in self._problems():
             raise ValueError(f"Crawl {self.name!r}: {problem}")
+        for key in [*self.url_keys, *self._date_example()]:
+            validate_key(key)
+
+    def _date_example(self) -> list[str]:
+        return [self.cadence.start.strftime(self.cadence.fmt)] if self.cadence else []
 
     def _problems(self) -> list[str]:
+        sources = list(self.urls.values()) if isinstance(self.urls, Mapping) else [self.urls]
         checks = {
-            "`urls` is a single string; give a list of URLs": isinstance(self.urls, str),
+            "`urls` is a single string; give a list of URLs": any(isinstance(source, str) for source in sources),
+            "`urls` must be a list, a UrlFile, a callable, or a mapping of these": not all(
+                isinstance(source, Sequence | UrlFile) or callable(source) for source in sources
+            ),
             "`urls` is an empty mapping": isinstance(self.urls, Mapping) and not self.urls,
             "`shards` cuts a list; with a mapping the keys are the URL partitions": isinstance(self.urls, Mapping)
             and self.shards is not None,
@@ -96,6 +105,16 @@ class Crawl:
         return build_partitions_def(self.cadence, self.url_keys)
 
     @property
+    def backfill_policy(self) -> dg.BackfillPolicy | None:
+        """Many partitions a run; Dagster allows no such policy without partitions."""
+        return dg.BackfillPolicy.multi_run(self.max_partitions_per_run) if self.partitions_def else None
+
+    @property
+    def axes_names(self) -> list[str]:
+        """The names of the dimensions, in Dagster's order."""
+        return [*([DATE] if self.cadence else []), *([URLS] if self.url_keys else [])]
+
+    @property
     def axes(self) -> list[Sequence[str]]:
         """The keys of each dimension, in Dagster's order: date, then urls."""
         dates = [self.cadence.get_partition_keys()] if self.cadence else []
@@ -113,7 +132,9 @@ class Crawl:
         """Whether the partition (still) exists in this definition."""
         if self.partitions_def is None:
             return partition.key is None
-        return partition.key is not None and self.partitions_def.has_partition_key(partition.key)
+        if partition.key is None or len(partition.dimensions) != len(self.axes_names):
+            return False
+        return self.partitions_def.has_partition_key(partition.key)
 
     def read_urls(self, partition: Partition) -> list[str]:
         """The partition's URLs, from their source, now.

@@ -56,12 +56,19 @@ def build_partitions_def(cadence: dg.TimeWindowPartitionsDefinition | None, url_
 
 
 def parse_key(definition: PartitionsDef, key: str | None) -> Partition:
-    """A Dagster key as a Partition, from the event log or from a run."""
-    if definition is None or key is None:
+    """A Dagster key as a Partition, from the event log or from a run.
+
+    A key of an earlier definition, which may have had other dimensions, gives a Partition without any.
+    """
+    if key is None:
         return UNPARTITIONED
+    if definition is None:
+        return Partition(str(key))
     if isinstance(definition, dg.MultiPartitionsDefinition):
         names = sorted(dimension.name for dimension in definition.partitions_defs)
-        return Partition(str(key), MappingProxyType(dict(zip(names, key.split(SEPARATOR), strict=True))))
+        keys = key.split(SEPARATOR)
+        dimensions = dict(zip(names, keys, strict=True)) if len(keys) == len(names) else {}
+        return Partition(str(key), MappingProxyType(dimensions))
     name = DATE if isinstance(definition, dg.TimeWindowPartitionsDefinition) else URLS
     return Partition(str(key), MappingProxyType({name: str(key)}))
 
@@ -96,7 +103,7 @@ def group_into_ranges(keys: Collection[str], axes: Sequence[Sequence[str]], limi
     ``axes`` holds the keys of each dimension in Dagster's order (one axis, or date and urls).
     """
     if len(axes) == 1:
-        return [_range([(key,) for key in run]) for run in _runs(keys, axes[0], limit)]
+        return [_range([(key,) for key in run]) for run in _runs(frozenset(keys), axes[0], limit)]
     rows: dict[str, set[str]] = {}
     for row, column in (key.split(SEPARATOR) for key in keys):
         rows.setdefault(row, set()).add(column)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from thunderbit_dagster.api.requests import is_http_url
+
 if TYPE_CHECKING:
     from thunderbit_dagster.partitions import Partition
 
 MAX_URL_LENGTH = 8_192
+POSITIONAL, EITHER = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
 TRACKING_PARAMETERS = frozenset(
     {"gclid", "fbclid", "msclkid", "dclid", "yclid", "mc_cid", "mc_eid", "igshid"},
 )
@@ -56,7 +59,7 @@ def read_source(source: UrlSource, partition: Partition) -> list[str]:
     Raises:
         UrlSourceError: the source cannot be read or does not give strings.
     """
-    urls = source.read() if isinstance(source, UrlFile) else _evaluate(source, partition)
+    urls = _evaluate(source, partition)
     for url in urls:
         if not isinstance(url, str):
             raise UrlSourceError(f"A URL source must give strings, but gave {type(url).__name__}: {url!r:.80}")
@@ -64,12 +67,25 @@ def read_source(source: UrlSource, partition: Partition) -> list[str]:
 
 
 def _evaluate(source: UrlSource, partition: Partition) -> list[str]:
-    if not callable(source):
-        return list(source) if not isinstance(source, UrlFile) else source.read()
-    given = source(*([partition] if inspect.signature(source).parameters else []))
+    if isinstance(source, UrlFile):
+        return source.read()
+    try:
+        given = _call(source, partition) if callable(source) else source
+        return [given] if isinstance(given, str) else list(given)
+    except Exception as error:
+        raise UrlSourceError(f"The URL source failed with {type(error).__name__}: {error}") from error
+
+
+def _call(source: Callable[..., Iterable[str]], partition: Partition) -> Iterable[str]:
+    """Only a parameter without a default is ours: ``lambda group=group: ...`` binds a loop's variable."""
+    wants_partition = any(
+        parameter.default is parameter.empty and parameter.kind in (POSITIONAL, EITHER)
+        for parameter in inspect.signature(source).parameters.values()
+    )
+    given = source(partition) if wants_partition else source()
     if isinstance(given, str):
-        raise UrlSourceError(f"A URL source must give a list of URLs, but gave the single string {given!r:.80}")
-    return list(given)
+        raise TypeError(f"it must give a list of URLs, but gave the single string {given!r:.80}")
+    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +160,28 @@ def _refusals(url: str, *, allow_private: bool) -> Iterator[str]:
         yield "the URL is empty"
     if len(url) > MAX_URL_LENGTH:
         yield f"the URL has {len(url):,} characters; the limit is {MAX_URL_LENGTH:,}"
-    if any(ord(char) <= ord(" ") or ord(char) == 0x7F for char in url):  # noqa: PLR2004 - DEL
-        yield "the URL holds a space or a control character; write it percent-encoded"
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in url):  # noqa: PLR2004 - the surrogates
-        yield "the URL holds half of a surrogate pair, which is not text"
+    if " " in url or not url.isprintable():
+        yield "the URL holds a space, a control character or half of a surrogate pair; write it percent-encoded"
     try:
         parsed = URL(url)
+        host = (parsed.host or "").rstrip(".")
     except ValueError as error:
         yield f"the URL cannot be parsed: {error}"
         return
-    yield from _parsed_refusals(parsed, allow_private=allow_private)
+    yield from _parsed_refusals(parsed, host, allow_private=allow_private)
+    if not is_http_url(url):
+        yield "the URL is not one that the API takes"
 
 
-def _parsed_refusals(parsed: URL, *, allow_private: bool) -> Iterator[str]:
+def _parsed_refusals(parsed: URL, host: str, *, allow_private: bool) -> Iterator[str]:
     if parsed.scheme not in ("http", "https"):
         yield f"the scheme is {parsed.scheme!r}; only http and https pages can be fetched"
-    if not parsed.host:
+    if not host:
         yield "the URL names no host"
     if parsed.user is not None or parsed.password is not None:
         yield "the URL holds a user name or password, which would be stored; use the request's `headers`"
-    if not allow_private and parsed.host and _is_private(parsed.host):
-        yield f"the host {parsed.host} is a private or loopback address, which the API cannot reach"
+    if not allow_private and host and _is_private(host):
+        yield f"the host {host} is a private or loopback address, which the API cannot reach"
 
 
 def _is_private(host: str) -> bool:
@@ -184,11 +201,24 @@ def canonical_url(url: str) -> str:
     sent to the API is the URL as written.
     """
     parsed = URL(url)
-    query = [(name, value) for name, value in parsed.query.items() if not _is_tracking(name)]
-    plain = parsed.with_fragment(None).with_host((parsed.host or "").rstrip("."))
-    plain = plain.with_port(None) if plain.is_default_port() else plain
-    plain = plain.with_path("/") if plain.raw_path == "/" else plain
-    return str(plain.with_query(sorted(query, key=lambda pair: pair[0])))
+    # As written, still percent-encoded: bytes that are not UTF-8 must not become equal.
+    pairs = [pair for pair in parsed.raw_query_string.split("&") if pair and not _is_tracking(pair.partition("=")[0])]
+    query = "&".join(sorted(pairs, key=lambda pair: pair.partition("=")[0]))
+    host = (parsed.raw_host or "").rstrip(".")
+    return str(
+        URL.build(
+            scheme=parsed.scheme,
+            authority=_authority(host, None if parsed.is_default_port() else parsed.explicit_port),
+            path=parsed.raw_path or "/",
+            query_string=query,
+            encoded=True,
+        ),
+    )
+
+
+def _authority(host: str, port: int | None) -> str:
+    bracketed = f"[{host}]" if ":" in host else host
+    return bracketed if port is None else f"{bracketed}:{port}"
 
 
 def _is_tracking(name: str) -> bool:

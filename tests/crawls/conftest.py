@@ -40,7 +40,7 @@ def pages():
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory):
     """A Dagster instance on disk, shared by tests: each has crawls of its own."""
-    with crawl_world.new_instance(tmp_path_factory.mktemp("dagster"), one_file=True) as instance:
+    with crawl_world.new_instance(tmp_path_factory.mktemp("dagster"), spare=True) as instance:
         yield instance
 
 

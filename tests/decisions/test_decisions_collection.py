@@ -103,6 +103,7 @@ def test_an_unfinished_row_waits_for_its_end():
     reconciler = Reconciler(1, {0: page(0)})
     assert reconciler.take(Row(page(0), 0, RowStatus.PROCESSING)) is None
     assert reconciler.unfinished == {0}
+    reconciler.begin_reading()
     assert reconciler.take(Row(page(0, "#part"), None, RowStatus.FAILED)) == 0
     assert reconciler.unfinished == set()
     assert reconciler.take(Row(page(0), 0, RowStatus.SUCCEEDED)) is None

@@ -118,7 +118,7 @@ def histories(draw):
 
 @st.composite
 def submission_histories(draw, submission_id):
-    total = draw(st.integers(0, 8))
+    total = draw(st.integers(1, 8))
     bad = draw(st.sets(st.integers(0, 7), max_size=2)) & set(range(total))
     left = [position for position in range(total) if position not in bad]
     repeats = {left.pop() for _ in range(draw(st.integers(0, max(0, len(left) - 1))))} if left else set()
@@ -155,7 +155,7 @@ def submission_histories(draw, submission_id):
 
 @given(histories(), st.data())
 def test_every_prefix_of_a_history_is_consistent(history, data):
-    prefix = history[: data.draw(st.integers(0, len(history)))]
+    prefix = history[: len(history) - data.draw(st.integers(0, len(history)))]
     submission = fold(prefix)
     opened = [record for record in prefix if isinstance(record, Opened)]
     if not opened:
@@ -231,3 +231,21 @@ def test_reading_a_history_twice_changes_nothing():
     twice = fold([opened, intent, recorded, opened, intent, recorded])
     assert twice == fold([opened, intent, recorded])
     assert twice.running[0].job == JobRef.parse("extract/7")
+
+
+@pytest.mark.parametrize(("resubmitted", "orphans"), [(False, 1), (True, 0)])
+def test_a_lost_reply_leaves_an_orphan_until_it_is_decided(resubmitted, orphans):
+    opened = Opened(submission_id="s", request="r", account="a", total=1)
+    intent = Intent(submission_id="s", intent_id="i", size=1, items=(Item(job_position=0, position=0, url="u"),))
+    lost = Lost(submission_id="s", intent_id="i", message="timed out", resubmitted=resubmitted)
+    assert len(fold([opened, intent]).orphans) == 1
+    assert len(fold([opened, intent, lost]).orphans) == orphans
+    found = Recorded(submission_id="s", intent_id="i", job="distill/1", at=1.0)
+    assert fold([opened, intent, lost, found]).orphans == []
+
+
+def test_an_intent_that_is_stored_again_keeps_its_answer():
+    opened = Opened(submission_id="s", request="r", account="a", total=1)
+    intent = Intent(submission_id="s", intent_id="i", size=1, items=(Item(job_position=0, position=0, url="u"),))
+    recorded = Recorded(submission_id="s", intent_id="i", job="distill/1", at=1.0)
+    assert set(fold([opened, intent, recorded, intent]).covered) == {0}

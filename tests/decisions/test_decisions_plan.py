@@ -165,6 +165,14 @@ def test_a_repeat_is_never_of_another_page():
     assert not firsts & {url.position for url in left.wanted}
 
 
+def test_urls_whose_places_are_taken_go_to_the_end_each_to_its_own():
+    checked, submission = opened_with([page(1), page(2)])
+    record_job(submission, checked.wanted)
+    left = remaining(check_urls([page(3), page(4), page(1), "bad url"]), submission)
+    assert [(url.position, url.url) for url in left.wanted] == [(2, page(3)), (3, page(4))]
+    assert [url.position for url in left.rejected] == [4]
+
+
 def test_what_the_api_refused_is_not_sent_again():
     checked, submission = opened_with([page(1), page(2)])
     item = Item(job_position=0, position=0, url=page(1))

@@ -140,7 +140,10 @@ def test_whatever_is_not_refused_is_taken_by_the_client(url):
         assert is_http_url(url)
 
 
-@given(st.lists(urls | strange_urls, max_size=12))
+spellings = st.builds("http://example.org/{}{}".format, st.integers(0, 3), st.sampled_from(["", "#x", "?utm_id=1"]))
+
+
+@given(st.lists(spellings | urls | st.sampled_from(["", "ftp://example.org/"]), max_size=12))
 def test_every_position_is_wanted_or_repeated_or_refused(listed):
     checked = check_urls(listed)
     groups = (checked.wanted, checked.duplicates, checked.rejected)
@@ -153,6 +156,13 @@ def test_every_position_is_wanted_or_repeated_or_refused(listed):
         assert repeat.first < repeat.position
         assert wanted[repeat.first].canonical == canonical_url(repeat.url)
     assert all(refusal(one.url) == one.reason for one in checked.rejected)
+
+
+@given(st.lists(strange_urls, max_size=6))
+@example(["http://./"])
+@example(["http://xn--a/"])
+def test_no_text_breaks_the_sorting_of_a_list(listed):
+    assert check_urls(listed).total == len(listed)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ settings.register_profile("emulator", deadline=None)  # machines under load are 
 settings.load_profile("emulator")
 
 
-
 @pytest.fixture
 def site() -> Iterator[TargetSite]:
     target = TargetSite()

@@ -11,5 +11,5 @@ settings = json.loads(sys.argv[1])
 settings["data_dir"] = Path(settings["data_dir"])
 serve(
     EmulatorSettings(plan=Plan("tests", 100_000, 4), **{**settings, "allow_origins": tuple(settings["allow_origins"])}),
-    on_ready=lambda listening: print(listening.base_url, flush=True),
+    on_ready=lambda listening: print(listening.base_url, flush=True),  # noqa: T201 - read by the parent
 )

@@ -70,6 +70,7 @@ class TargetSite:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
@@ -85,7 +86,7 @@ class TargetSite:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_POST = do_GET
+            do_POST = do_GET  # noqa: N815 - named by http.server
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass

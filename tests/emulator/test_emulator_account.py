@@ -1,6 +1,7 @@
 """Keys, requests per minute, slots and credits."""
 
 import asyncio
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -88,7 +89,7 @@ def test_no_window_of_a_minute_lets_more_through_than_the_limit(gaps: list[float
 
     assert max(passed.values()) <= limit
     resets = sorted(passed)
-    assert all(later - earlier >= 60 for earlier, later in zip(resets, resets[1:], strict=False))
+    assert all(later - earlier >= 60 for earlier, later in pairwise(resets))
 
 
 def test_a_clock_that_steps_back_opens_a_new_window():

@@ -45,7 +45,10 @@ def rows(html: str, schema: object) -> list[dict]:
 
 
 def properties(**fields: object) -> dict:
-    return {"type": "object", "properties": {name: {"type": kind} if isinstance(kind, str) else kind for name, kind in fields.items()}}
+    return {
+        "type": "object",
+        "properties": {name: {"type": kind} if isinstance(kind, str) else kind for name, kind in fields.items()},
+    }
 
 
 def test_a_product_is_read_from_json_ld_with_types():
@@ -108,7 +111,10 @@ def test_a_table_that_fits_gives_a_row_each():
 
 
 def test_listed_things_give_a_row_each():
-    listed = {"@type": "ItemList", "itemListElement": [{"@type": "ListItem", "item": {**PRODUCT, "name": name}} for name in "AB"]}
+    listed = {
+        "@type": "ItemList",
+        "itemListElement": [{"@type": "ListItem", "item": {**PRODUCT, "name": name}} for name in "AB"],
+    }
 
     assert [row["name"] for row in rows(page("", listed), properties(name="string", price="number"))] == ["A", "B"]
 
@@ -122,7 +128,8 @@ def test_nested_objects_are_filled():
 def test_microdata_meta_lists_and_label_tables_are_read():
     html = page(
         """<div itemscope itemtype="https://schema.org/Product"><h1 itemprop=name>Buoy</h1>
-        <div itemprop=offers itemscope itemtype="https://schema.org/Offer"><span itemprop=price content="12.5">12</span></div></div>
+        <div itemprop=offers itemscope itemtype="https://schema.org/Offer">
+        <span itemprop=price content="12.5">12</span></div></div>
         <dl><dt>Weight:</dt><dd>3 kg</dd></dl><table><tr><th>Power</th><td>solar</td></tr></table>""",
         head='<meta property="og:description" content="Floats."><meta property="product:price:currency" content="NOK">',
     )
@@ -218,8 +225,12 @@ def test_any_text_can_be_coerced(text: str, kind: str):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["type", "properties", "items", "$ref", "anyOf", "name", "fields", "a"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "properties", "items", "$ref", "anyOf", "name", "fields", "a"]), inner, max_size=4
+        )
+    ),
     max_leaves=12,
 )
 
@@ -246,12 +257,20 @@ def test_fields_are_suggested_that_the_page_can_fill(api: Api, site: TargetSite)
     assert all(value is not None for value in found.values())
     assert api.emulator.credits_left == 100_000 - 20
     table = suggest(document.parse(TABLE), BASE)
-    assert [(field.name, field.type) for field in table] == [("model", "string"), ("list_price", "number"), ("in_stock", "string")]
+    assert [(field.name, field.type) for field in table] == [
+        ("model", "string"),
+        ("list_price", "number"),
+        ("in_stock", "string"),
+    ]
 
 
 def test_search_finds_pages_fetched_before(api: Api, site: TargetSite):
     assert api.http.post("/search", json={"query": "harbour"}).json()["data"] == {
-        "query": "harbour", "total": 0, "successful": 0, "credits_used": 1, "results": [],
+        "query": "harbour",
+        "total": 0,
+        "successful": 0,
+        "credits_used": 1,
+        "results": [],
     }
     tides = site.page("/tides", "Tides", "The harbour pilot reads the tide table.")
     other = site.page("/other", "Other", "Nothing about ships.")
@@ -262,7 +281,10 @@ def test_search_finds_pages_fetched_before(api: Api, site: TargetSite):
     data = api.http.post("/search", json={"query": "harbours tide", "limit": 5, "formats": ["markdown"]}).json()["data"]
 
     assert (data["total"], data["successful"], data["credits_used"]) == (2, 1, 2)
-    assert [(hit["url"], hit["position"], hit["success"]) for hit in data["results"]] == [(tides, 1, True), (gone, 2, False)]
+    assert [(hit["url"], hit["position"], hit["success"]) for hit in data["results"]] == [
+        (tides, 1, True),
+        (gone, 2, False),
+    ]
     assert data["results"][0]["markdown"].startswith("# Tides")
     elsewhere = api.http.post("/search", json={"query": "harbour", "site": "elsewhere.test"}).json()["data"]
     assert elsewhere["total"] == 0

@@ -55,7 +55,7 @@ def test_garbage_is_no_json_and_a_delay_delays(start: Start, site: TargetSite):
 
     answer = api.http.get(f"/batch/distill/{job}")
     assert answer.status_code == 200
-    with pytest.raises(ValueError, match="utf-8|JSON|Expecting"):
+    with pytest.raises(ValueError, match=r"utf-8|JSON|Expecting"):
         answer.json()
     assert api.http.get(f"/batch/distill/{job}").elapsed.total_seconds() >= 0.2
 
@@ -236,7 +236,11 @@ def test_an_unpaged_service_returns_everything(start: Start, site: TargetSite):
 def test_error_envelopes(start: Start, spelling: str):
     error = speaking(start, error_envelope=spelling).http.get("/batch/distill/x").json()["error"]
 
-    assert (error == "No such job.") if spelling == "string" else (error["code"], error["status"]) == (404, "JOB_NOT_FOUND")
+    assert (
+        (error == "No such job.")
+        if spelling == "string"
+        else (error["code"], error["status"]) == (404, "JOB_NOT_FOUND")
+    )
 
 
 @pytest.mark.parametrize("spelling", ["CANCELLED", "missing"])
@@ -262,6 +266,12 @@ def test_unfinished_rows_may_be_left_out_while_running(start: Start, site: Targe
     assert len(api.until(job, lambda found: found["completed"] == 2)["results"]) == 2
     api.emulator.release()
     assert len(api.finished(job)["results"]) == 5
+
+
+def test_a_url_that_is_none_may_fail_the_request(start: Start, site: TargetSite):
+    api = speaking(start, invalid_urls="request")
+
+    assert api.code("POST", "/batch/distill", json={"urls": [*site.pages(1), "no url"]}) == (400, "INVALID_URL")
 
 
 def test_the_reset_may_be_in_milliseconds(start: Start):

@@ -155,7 +155,9 @@ def test_plain_text_and_markdown_come_as_they_are(api: Api, site: TargetSite):
     plain = site.says("/a.txt", Answer(b"# Not a heading?\n\n<b>kept</b>\n", headers={"Content-Type": "text/plain"}))
     markdown = site.says("/a.md", Answer("# Überschrift\n".encode(), headers={"Content-Type": "text/markdown"}))
 
-    assert api.http.post("/distill", json={"url": plain}).json()["data"]["markdown"] == "# Not a heading?\n\n<b>kept</b>\n"
+    assert (
+        api.http.post("/distill", json={"url": plain}).json()["data"]["markdown"] == "# Not a heading?\n\n<b>kept</b>\n"
+    )
     assert api.http.post("/distill", json={"url": markdown}).json()["data"]["markdown"] == "# Überschrift\n"
 
 
@@ -169,7 +171,10 @@ def test_plain_text_and_markdown_come_as_they_are(api: Api, site: TargetSite):
         (b"\xef\xbb\xbf" + "Größe “x” €".encode(), "text/html; charset=latin-1"),
         (b"\xff\xfe" + "Größe “x” €".encode("utf-16-le"), ""),
         (b'<meta charset="windows-1252">' + "Größe “x” €".encode("cp1252"), ""),
-        (b'<meta http-equiv=x content="text/html; charset=utf-8">' + "Größe “x” €".encode(), "text/html; charset=rot13"),
+        (
+            b'<meta http-equiv=x content="text/html; charset=utf-8">' + "Größe “x” €".encode(),
+            "text/html; charset=rot13",
+        ),
         ("Größe “x” €".encode(), "text/html; charset=unicode_escape"),
     ],
 )
@@ -230,7 +235,7 @@ def test_pages_of_a_host_are_fetched_a_few_at_a_time(start: Start, site: TargetS
     at_once = [0, 0]
     site_gate = threading.Event()
 
-    def count(visit: Visit) -> Answer:
+    def count(_visit: Visit) -> Answer:
         at_once[0] += 1
         at_once[1] = max(at_once)
         site_gate.wait(0.02)

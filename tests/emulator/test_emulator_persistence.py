@@ -45,7 +45,12 @@ def until(client: httpx.Client, job: str, reached) -> dict:
 
 
 def test_a_killed_emulator_goes_on_where_it_was_and_bills_once(site: TargetSite, tmp_path: Path):
-    settings = {"data_dir": str(tmp_path), "allow_origins": [site.origin], "credits": 100, "webhook_retries": [0.05] * 5}
+    settings = {
+        "data_dir": str(tmp_path),
+        "allow_origins": [site.origin],
+        "credits": 100,
+        "webhook_retries": [0.05] * 5,
+    }
     urls = site.pages(20)
     hook = site.says("/hook", Answer())
     with process(**settings) as (running, client):

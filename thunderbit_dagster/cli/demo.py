@@ -28,7 +28,7 @@ from thunderbit_dagster.cli.report import (
     print_usage,
     read_usage,
 )
-from thunderbit_dagster.cli.workspace import Ports, Workspace, ui_url
+from thunderbit_dagster.cli.workspace import Ports, Workspace, named_origins, ui_url
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.partitions import Partition, group_into_ranges
@@ -114,7 +114,7 @@ class Demo:
             env["THUNDERBIT_URLS"] = str(urls.resolve())
         with Children(env) as children:
             self.console.print("Starting the emulator and the demo site ...")
-            self.workspace.start_emulator(children, ports, origins)
+            self.workspace.start_emulator(children, ports, [*origins, *named_origins(urls)])
             before = read_usage(emulator_url(ports))
             self.console.print(f"Starting Dagster (daemon and UI on {ui_url(ports)}) ...")
             log = self.workspace.log("dagster")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from thunderbit_dagster.cli.processes import ChildEndedError, Children
-from thunderbit_dagster.cli.workspace import Workspace, site_url, ui_url
+from thunderbit_dagster.cli.workspace import Workspace, named_origins, site_url, ui_url
 from thunderbit_dagster.settings import emulator_base_url
 
 CHECK_SECONDS = 0.5
@@ -43,7 +43,7 @@ def dev(file: Path | None, root: Path, urls: Path | None, origins: tuple[str, ..
     try:
         with Children(env) as children:
             if emulated:
-                workspace.start_emulator(children, ports, origins)
+                workspace.start_emulator(children, ports, [*origins, *named_origins(urls)])
                 click.echo(f"Emulator   {emulator_base_url(ports.emulator)}")
                 click.echo(f"Demo site  {site_url(ports)}")
             click.echo(f"Dagster    {ui_url(ports)}")

@@ -39,6 +39,15 @@ class Child:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise ChildEndedError(f"The {self.name} {how}.{self._last_words()}")
 
+    def stop(self) -> None:
+        """End the process, by force when it does not end in time."""
+        _signal(self.process, signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal(self.process, signal.SIGKILL)
+            self.process.wait()
+
     def _last_words(self) -> str:
         if self.log is None or not self.log.exists():
             return ""
@@ -59,15 +68,9 @@ class Children:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # One after the other, the last first: whoever uses another must be gone before it.
         for child in reversed(self.children):
-            _signal(child.process, signal.SIGTERM)
-        stop_by = time.monotonic() + STOP_SECONDS
-        for child in reversed(self.children):
-            try:
-                child.process.wait(max(0.1, stop_by - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _signal(child.process, signal.SIGKILL)
-                child.process.wait()
+            child.stop()
 
     def start(self, name: str, command: Sequence[str], log: Path | None = None) -> Child:
         """Start a process; without a log it writes to the terminal."""

@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yarl import URL
+
 from thunderbit_dagster.cli.processes import Children, answers, free_port
 from thunderbit_dagster.settings import EMULATOR_PLAN, EMULATOR_PORT, emulator_base_url
 from thunderbit_dagster.starter import SITE_PORT
+from thunderbit_dagster.urls import UrlFile, refusal
 
 UI_PORT = 3000
 EMULATOR_CREDITS = 1_000_000
 START_SECONDS = 60.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DAGSTER_YAML = """\
 # Written once by thunderbit-dagster; yours to edit.
 telemetry:
@@ -88,16 +92,18 @@ class Workspace:
         return env
 
     def start_emulator(self, children: Children, ports: Ports, origins: Sequence[str] = ()) -> None:
-        """Start the emulator and the demo site, and wait until they answer."""
+        """Start the demo site and the emulator, and wait until they answer.
+
+        The site comes first: an emulator that finds unfinished jobs goes on with them at once.
+        """
+        at = ["--port", str(ports.site), "--with-parent"]
+        children.start("demo site", [*own_command("site"), *at], self.log("site"))
+        children.wait_until(lambda: answers(site_url(ports)), "The demo site", START_SECONDS)
         allowed = [part for origin in (site_url(ports), *origins) for part in ("--allow-origin", origin)]
         settings = ["--port", str(ports.emulator), "--plan", EMULATOR_PLAN, "--credits", str(EMULATOR_CREDITS)]
         place = ["--data-dir", str(self.root / "emulator"), "--with-parent"]
         children.start("emulator", [*own_command("emulator"), *settings, *place, *allowed], self.log("emulator"))
-        children.start(
-            "demo site", [*own_command("site"), "--port", str(ports.site), "--with-parent"], self.log("site")
-        )
         children.wait_until(lambda: answers(health_url(ports)), "The emulator", START_SECONDS)
-        children.wait_until(lambda: answers(site_url(ports)), "The demo site", START_SECONDS)
 
     def start_dagster(self, children: Children, ports: Ports, location: Sequence[str], log: Path | None = None) -> None:
         """Start ``dagster dev``: the daemon, the UI and a code server."""
@@ -108,6 +114,14 @@ class Workspace:
 def own_command(name: str) -> list[str]:
     """One of this command line's commands, run by the same Python."""
     return [sys.executable, "-m", "thunderbit_dagster.cli", name]
+
+
+def named_origins(urls: Path | None) -> list[str]:
+    """The origins on this machine that a user's own list names: naming them is leave to fetch them."""
+    if urls is None:
+        return []
+    parsed = [URL(url) for url in UrlFile(urls).read() if refusal(url, allow_private=True) is None]
+    return sorted({str(url.origin()) for url in parsed if url.host in LOOPBACK})
 
 
 def site_url(ports: Ports) -> str:

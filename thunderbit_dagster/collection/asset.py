@@ -35,7 +35,7 @@ def build_collection(crawl: Crawl, store: ParquetStore) -> dg.AssetsDefinition:
         name=f"{crawl.name}__collect",
         specs=_specs(crawl, store),
         partitions_def=crawl.partitions_def,
-        backfill_policy=dg.BackfillPolicy.multi_run(crawl.max_partitions_per_run),
+        backfill_policy=crawl.backfill_policy,
         group_name=crawl.name,
     )
     def collect(

@@ -175,7 +175,9 @@ class JobCollector:
         """Whether reading again could bring nothing more."""
         if self._known in (LOST, EXPIRED):
             return True
-        return job is not None and job.status.is_terminal and not rows.unfinished
+        if job is None or not job.status.is_terminal:
+            return False
+        return job.status is not JobStatus.COMPLETED or not rows.unfinished
 
     @property
     def _known(self) -> str | None:
@@ -184,6 +186,7 @@ class JobCollector:
     def _read(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, Item]]]) -> Job | None:
         """Hand over what is new; the job as the last page shows it, None when the API does not know it."""
         job: Job | None = None
+        rows.begin_reading()
         try:
             for page in self.run_of.client.iter_pages(self.job.ref):
                 job = page.job
@@ -201,12 +204,12 @@ class JobCollector:
         """Those who want a job position and are still being collected."""
         for partition, item in places:
             if collector := self.collectors.get(partition):
-                yield collector, item, self._origin(partition, collector, job)
+                yield collector, item, self._origin(collector, item, job)
 
-    def _origin(self, partition: Partition, collector: PartitionCollector, job: Job | None) -> Origin:
+    def _origin(self, collector: PartitionCollector, item: Item, job: Job | None) -> Origin:
         return Origin(
             ref=self.job.ref,
-            attempt=self.job.shares[partition].intent.attempt,
+            attempt=collector.attempt_of(item),
             submitted_at=utc(self.job.submitted_at),
             completed_at=job.completed_at if job else None,
             collected_at=utc(self.run_of.clock()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -11,7 +12,7 @@ from thunderbit_dagster.api.models import Job, Row
 from thunderbit_dagster.collection.reconcile import Fate, check_conservation
 from thunderbit_dagster.collection.rows import Origin, absent_row, failed_row, rejected_row, succeeded_row
 from thunderbit_dagster.ledger.fold import Submission
-from thunderbit_dagster.ledger.records import Item
+from thunderbit_dagster.ledger.records import Item, RejectedUrl
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.storage.schema import FailedRow, SucceededRow
 from thunderbit_dagster.storage.writer import PartitionWriter, PublishedPair
@@ -74,9 +75,14 @@ class PartitionCollector:
         self._writer = writer
         self._run_id = run_id
         self._written: list[int] = []
+        self._resubmitted = submission.resubmitted
         self._repeats: dict[int, list[Item]] = {}
         for url in submission.duplicates:
             self._repeats.setdefault(url.first, []).append(Item(job_position=-1, position=url.position, url=url.url))
+
+    def attempt_of(self, item: Item) -> int:
+        """How often the URL was submitted for this partition, from 1."""
+        return 1 + self._resubmitted[item.position]
 
     def take(self, row: Row, item: Item, origin: Origin) -> None:
         """A finished row of one of the partition's URLs."""
@@ -99,7 +105,9 @@ class PartitionCollector:
             StorageError: the store refused; the old partition is intact.
         """
         for url in self.submission.rejected:
-            self._fail(rejected_row(url, collected_at, self.submission.id, self._run_id))
+            repeats = [url.model_copy(update={"position": r.position, "url": r.url}) for r in self._repeats_of(url)]
+            for place in (url, *repeats):
+                self._fail(rejected_row(place, collected_at, self.submission.id, self._run_id))
         check_conservation(self.submission.known, self._written)
         metadata = {
             "submission_id": self.submission.id,
@@ -119,8 +127,11 @@ class PartitionCollector:
             JobReport(str(job.ref), status, rows, size, job.credits_used, job.created_at, job.completed_at)
         )
 
+    def _repeats_of(self, url: Item | RejectedUrl) -> Sequence[Item]:
+        return self._repeats.get(url.position, ())
+
     def _places(self, item: Item) -> list[Item]:
-        repeats = self._repeats.get(item.position, ())
+        repeats = self._repeats_of(item)
         return [item, *(one.model_copy(update={"job_position": item.job_position}) for one in repeats)]
 
     def _succeed(self, row: SucceededRow, *, paid: bool) -> None:

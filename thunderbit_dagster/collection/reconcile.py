@@ -35,8 +35,13 @@ class Reconciler:
     foreign: int = 0
 
     def __post_init__(self) -> None:
+        self._seen: set[int] = set()
         self._by_url = {url: position for position, url in self.sent.items()}
         self._by_canonical = {_key(url): position for position, url in self.sent.items()}
+
+    def begin_reading(self) -> None:
+        """The job is read from its first page: rows that came before are no repetitions."""
+        self._seen.clear()
 
     def take(self, row: Row) -> int | None:
         """The job position that the row settles; None when it settles nothing new."""
@@ -44,8 +49,9 @@ class Reconciler:
         if position is None:
             self.foreign += not self._is_elsewhere(row)
             return None
+        self.duplicated += position in self._seen
+        self._seen.add(position)
         if position in self.taken:
-            self.duplicated += 1
             return None
         if not row.status.is_terminal:
             self.unfinished.add(position)

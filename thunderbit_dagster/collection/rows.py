@@ -171,4 +171,6 @@ def _images(row: Row) -> list[Image] | None:
 
 
 def _pixels(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < 2**31 else None

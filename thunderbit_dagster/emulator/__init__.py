@@ -111,8 +111,8 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.stop()
-        assert self._thread is not None  # noqa: S101
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     @property
     def base_url(self) -> str:

@@ -7,6 +7,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -47,7 +48,6 @@ ROOT: Final = "/openapi/v1"
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 _LOGGED_REQUESTS: Final = 100_000
 _MINUTE: Final = 60.0
-_GONE: Final = 410
 _CONFLICT: Final = "JOB_ALREADY_TERMINAL"
 
 _log = logging.getLogger(__name__)
@@ -104,18 +104,21 @@ class Api:
 
     def _public_routes(self) -> list[Route]:
         routes = [
-            self._route("/suggest_fields", "POST", self._suggest_fields),
-            self._route("/search", "POST", self._search),
+            self._route("/suggest_fields", POST=self._suggest_fields),
+            self._route("/search", POST=self._search),
         ]
         for kind in JobKind:
             batch, single = f"/batch/{kind.value}", f"/async/{kind.value}"
             routes += [
-                self._route(f"/{kind.value}", "POST", self._of_kind(kind, self._one)),
-                self._route(batch, "POST", self._of_kind(kind, self._submit_batch)),
-                self._route(batch + "/{id:path}", "GET", self._of_kind(kind, self._read_batch)),
-                self._route(batch + "/{id:path}", "DELETE", self._of_kind(kind, self._cancel_batch)),
-                self._route(single, "POST", self._of_kind(kind, self._submit_async)),
-                self._route(single + "/{id:path}", "GET", self._of_kind(kind, self._read_async)),
+                self._route(f"/{kind.value}", POST=self._of_kind(kind, self._one)),
+                self._route(batch, POST=self._of_kind(kind, self._submit_batch)),
+                self._route(
+                    batch + "/{id:path}",
+                    GET=self._of_kind(kind, self._read_batch),
+                    DELETE=self._of_kind(kind, self._cancel_batch),
+                ),
+                self._route(single, POST=self._of_kind(kind, self._submit_async)),
+                self._route(single + "/{id:path}", GET=self._of_kind(kind, self._read_async)),
             ]
         return routes
 
@@ -129,12 +132,12 @@ class Api:
 
     # What every request goes through
 
-    def _route(self, path: str, method: str, handler: Handler) -> Route:
+    def _route(self, path: str, **handlers: Handler) -> Route:
         async def endpoint(request: Request) -> Response:
-            return await self._serve(request, path, handler)
+            return await self._serve(request, path, handlers[request.method])
 
-        route = Route(ROOT + path, endpoint, methods=[method], name=f"{method} {path}")
-        route.methods = {method}  # Starlette adds HEAD to GET; the API has none
+        route = Route(ROOT + path, endpoint, methods=list(handlers))
+        route.methods = set(handlers)  # Starlette adds HEAD to GET; the API has none
         return route
 
     async def _serve(self, request: Request, route: str, handler: Handler) -> Response:
@@ -170,7 +173,7 @@ class Api:
         return headers
 
     def _refused(self, request: Request, error: HTTPException) -> Response:
-        code = "METHOD_NOT_ALLOWED" if error.status_code == 405 else "NOT_FOUND"  # noqa: PLR2004
+        code = "METHOD_NOT_ALLOWED" if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "NOT_FOUND"
         refusal = ApiError(code, f"{request.method} {request.url.path}: {error.detail}.", status=error.status_code)
         answer = problem(refusal, self.dialect, {**(error.headers or {}), **self._rate_headers(None)})
         self._record(request, "other", answer)
@@ -243,7 +246,7 @@ class Api:
     async def _submit_batch(self, call: Call, kind: JobKind) -> Response:
         body = await self._checked(call, kind)
         limit = self.dialect.extract_batch_urls if kind is JobKind.EXTRACT else MAX_BATCH_URLS
-        batch = parse_batch(kind, body, limit)
+        batch = parse_batch(kind, body, limit, check_urls=self.dialect.invalid_urls == "request")
         job = self.engine.submit(call.account, f"batch/{kind.value}", kind, batch, body)
         return _success({"data": job_view(job, self.dialect)}, status=self.dialect.submit_status)
 
@@ -276,9 +279,10 @@ class Api:
         job = self._find(call, f"batch/{kind.value}")
         if not job.status.is_terminal:
             self.engine.cancel(job)
-        elif self.dialect.cancel_terminal_status != 200:  # noqa: PLR2004
-            status = self.dialect.cancel_terminal_status
-            code = "JOB_NOT_FOUND" if status == 404 else _CONFLICT  # noqa: PLR2004
+            return _success({})
+        status = int(self.dialect.cancel_terminal_status)
+        if status != HTTPStatus.OK:
+            code = "JOB_NOT_FOUND" if status == HTTPStatus.NOT_FOUND else _CONFLICT
             raise ApiError(code, f"The job is {job.status.value} already.", status=status)
         return _success({})
 
@@ -287,7 +291,7 @@ class Api:
         job = self.engine.store.job(call.request.path_params["id"])
         known = job is not None and (job.route, job.account) == (route, call.account.name)
         if known and "expired" in actions:
-            raise ApiError("JOB_NOT_FOUND", "The results of this job have expired.", status=_GONE)
+            raise ApiError("JOB_NOT_FOUND", "The results of this job have expired.", status=HTTPStatus.GONE)
         if job is None or not known or "job_lost" in actions:
             raise ApiError("JOB_NOT_FOUND", "No such job.")
         return job

@@ -12,6 +12,7 @@ from thunderbit_dagster.emulator.schema import FieldType
 
 _NUMBER: Final = re.compile(r"[-+\u2212]?\d[\d.,'\u00a0\u202f ]*")
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_GROUP: Final = 3
 _YES: Final = frozenset({"true", "yes", "y", "1", "on", "available", "instock", "in stock", "ja", "oui"})
 _NO: Final = frozenset(
     {"false", "no", "n", "0", "off", "unavailable", "outofstock", "out of stock", "sold out", "nein"}
@@ -52,7 +53,7 @@ def _with_point(text: str) -> str:
         return text
     mark, other = text[last], ",."[text[last] == ","]
     # A mark that comes again, or one before exactly three digits with none of the other, groups thousands.
-    grouping = text.count(mark) > 1 or (mark == "," and other not in text and len(text) - last - 1 == 3)  # noqa: PLR2004
+    grouping = text.count(mark) > 1 or (mark == "," and other not in text and len(text) - last - 1 == _GROUP)
     whole = re.sub(r"[.,]", "", text if grouping else text[:last])
     return whole if grouping else f"{whole}.{text[last + 1 :]}"
 

@@ -15,6 +15,7 @@ class Dialect:
 
     Args:
         extract_batch_urls: URLs an extract job takes: 100 or 50 (A1).
+        invalid_urls: What is no URL fails its row (one bad URL fails its row, never the job), or the whole request.
         lower_case: Job and row states in lower case, rows `completed` in place of `SUCCEEDED` (A2).
         row_success: Rows carry a boolean `success` in place of `status`; unfinished ones `false` (A2).
         unpaged: `page` and `pageSize` are ignored and every row is returned (A3).
@@ -34,6 +35,7 @@ class Dialect:
     """
 
     extract_batch_urls: int = MAX_BATCH_URLS
+    invalid_urls: Literal["row", "request"] = "row"
     lower_case: bool = False
     row_success: bool = False
     unpaged: bool = False

@@ -40,8 +40,10 @@ _SYNONYMS: Final = (
 _CANONICAL: Final[Mapping[str, str]] = {word: group[0] for group in _SYNONYMS for word in group}
 _GENERIC: Final = frozenset({"product", "item", "page", "article", "offer", "offers", "value", "the", "of"})
 _EXACT: Final = 1.0
+_PER_STEP: Final = 0.02
 _WHOLE_PATH: Final = 0.95
 _QUALIFIED: Final = 0.8
+_PART_NAMED: Final = 0.7
 _HEAD_WORD: Final = 0.6
 _DESCRIBED: Final = 0.5
 
@@ -78,19 +80,17 @@ def suggest(root: html.HtmlElement, base: str) -> list[Field]:
 def match(field: Field, path: Sequence[str], kind: str = "") -> float:
     """How well a statement's path fits a field: 1 for the same name, 0 for none."""
     wanted, last, whole = _tokens(field.name), _tokens(path[-1]), _tokens(" ".join(path))
-    if wanted == last or "".join(wanted) == "".join(last):
-        return _EXACT - 0.02 * (len(path) - 1)
-    if set(wanted) == set(whole) or "".join(wanted) == "".join(whole):
-        return _WHOLE_PATH
-    rest = set(wanted) - set(last)
-    if set(last) <= set(wanted) and rest <= _GENERIC | set(_tokens(kind)) | set(whole):
-        return _QUALIFIED
-    if set(wanted) <= set(whole) and len(path) > 1 and last[-1:] in (["name"], ["value"], ["url"]):
-        return _QUALIFIED - 0.1
-    if len(last) > len(wanted) and last[-len(wanted) :] == wanted:
-        return _HEAD_WORD
-    described = [_CANONICAL.get(word, word) for word in _words(field.description)]
-    return _DESCRIBED if last and set(last) <= set(described) else 0.0
+    described = {_CANONICAL.get(word, word) for word in _words(field.description)}
+    other = set(wanted) - set(last)
+    fits = (
+        (_EXACT - _PER_STEP * (len(path) - 1), "".join(wanted) == "".join(last)),
+        (_WHOLE_PATH, set(wanted) == set(whole) or "".join(wanted) == "".join(whole)),
+        (_QUALIFIED, set(last) <= set(wanted) and other <= _GENERIC | set(_tokens(kind)) | set(whole)),
+        (_PART_NAMED, set(wanted) <= set(whole) and len(path) > 1 and last[-1:] in (["name"], ["value"], ["url"])),
+        (_HEAD_WORD, len(last) > len(wanted) and last[-len(wanted) :] == wanted),
+        (_DESCRIBED, bool(last) and set(last) <= described),
+    )
+    return next((score for score, holds in fits if holds), 0.0) if wanted else 0.0
 
 
 def _table_rows(tables: Sequence[Table], fields: Sequence[Field], base: str) -> list[dict[str, object]]:

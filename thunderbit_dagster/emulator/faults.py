@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import httpx
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
@@ -99,7 +100,7 @@ class Rule:
             raise ValueError("share lies between 0 and 1")
         if any(n < 1 for n in self.nth) or self.skip < 0 or self.seconds < 0:
             raise ValueError("nth counts from 1; skip and seconds are not negative")
-        if not 400 <= self.status <= 599:  # noqa: PLR2004
+        if not httpx.codes.is_error(self.status):
             raise ValueError("status is an HTTP error, 400 to 599")
 
     @property
@@ -167,7 +168,7 @@ def _read(path: Path) -> object:
         raise ValueError("name it .json or .toml")
     if sys.version_info < (3, 11):
         raise ValueError("reading TOML takes Python 3.11; use JSON")
-    import tomllib  # noqa: PLC0415
+    import tomllib  # noqa: PLC0415 - not in Python 3.10
 
     return tomllib.loads(text)
 
@@ -186,6 +187,8 @@ class FaultPlan:
         self.faults = faults
         self._seen: Counter[int] = Counter()
         self._fetches: Counter[str] = Counter()
+        by_rule = any(rule.action in get_args(PageAction) for rule in faults.rules)
+        self._touches_pages = by_rule or bool(faults.latency or faults.row_failure_rate)
 
     def for_request(self, method: str, route: str) -> list[Rule]:
         """The rules for requests and answers that hit this request, in order."""
@@ -209,6 +212,8 @@ class FaultPlan:
 
     def for_page(self, url: str) -> "PageFaults":
         """What befalls the next fetch of `url`."""
+        if not self._touches_pages:
+            return PageFaults(0.0, None)
         self._fetches[url] += 1
         draw = Draw(f"{self.faults.seed}/{url}/{self._fetches[url]}")
         rules = [

@@ -95,7 +95,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         for address in found:
             try:
                 return await self._dialler.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:  # noqa: PERF203 - each address gets its try
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
@@ -239,7 +239,7 @@ class RobotsGate:
 
     async def _load(self, url: str) -> str:
         fetched = await self._fetcher.get(url, {}, limit=MAX_ROBOTS_BYTES)
-        if 400 <= fetched.status < 500 and fetched.status not in {408, 429}:  # noqa: PLR2004
+        if httpx.codes.is_client_error(fetched.status) and fetched.status not in {408, 429}:
             return ""
         check_status(fetched)
         return fetched.text
@@ -251,7 +251,7 @@ def check_status(fetched: Fetched) -> None:
     Raises:
         ApiError: A `SCRAPE_*` code.
     """
-    if 200 <= fetched.status < 300:  # noqa: PLR2004
+    if httpx.codes.is_success(fetched.status):
         return
     code = _STATUS_CODES.get(fetched.status, "SCRAPE_SITE_ERROR")
     raise ApiError(code, f"The site answered {fetched.status}.")
@@ -330,8 +330,12 @@ def _inflater(encoding: str) -> Callable[[bytes, int], bytes]:
     return inflate
 
 
+_ZLIB_CHECK: Final = 31
+
+
 def _has_zlib_header(chunk: bytes) -> bool:
-    return len(chunk) > 1 and chunk[0] & 0x0F == 8 and int.from_bytes(chunk[:2], "big") % 31 == 0  # noqa: PLR2004
+    # RFC 1950: the method is 8 and the two bytes are a multiple of 31.
+    return chunk[0] & 0x0F == zlib.DEFLATED and int.from_bytes(chunk[:2], "big") % _ZLIB_CHECK == 0
 
 
 def _named(error: Exception, host: str) -> ApiError:

@@ -3,6 +3,7 @@
 Unknown fields are ignored, as the reference shows the service to do with its older spellings.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pydantic import (
     AliasChoices,
     AliasGenerator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -29,10 +31,12 @@ from thunderbit_dagster.api.codes import (
     JobKind,
 )
 from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.selectors import to_xpath
 
 MAX_URL_LENGTH = 8192
 MAX_QUERY_LENGTH = 500
 _HOST = re.compile(r"[^\s/?#@\\<>\"{}|^`]+\Z")
+_STEP = re.compile(r"[\w-]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
@@ -85,6 +89,15 @@ def check_url(url: str) -> None:
         raise ApiError("INVALID_URL", f"Not an absolute http or https URL: {url[:200]!r}.")
 
 
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("null is no value; leave the field out")
+    return value
+
+
+_NotNull = BeforeValidator(_given)
+
+
 class PageOptions(_Body):
     """What may be said about how one page is fetched and what comes back."""
 
@@ -96,12 +109,19 @@ class PageOptions(_Body):
     )
     force_refresh: bool = False
     include: tuple[Literal["metadata", "html", "links"], ...] = Field(default=(), strict=False)
-    formats: tuple[PlainFormat | LlmFormat, ...] | None = Field(default=None, strict=False)
+    formats: tuple[PlainFormat | LlmFormat, ...] = Field(default=("markdown",), strict=False)
     include_html: bool = False
     extract_links: bool = False
     include_tags: tuple[str, ...] = Field(default=(), strict=False)
     exclude_tags: tuple[str, ...] = Field(default=(), strict=False)
     headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
+
+    @field_validator("include_tags", "exclude_tags")
+    @classmethod
+    def _tags_are_simple_selectors(cls, selectors: tuple[str, ...]) -> tuple[str, ...]:
+        for selector in selectors:
+            to_xpath(selector)
+        return selectors
 
     @field_validator("headers")
     @classmethod
@@ -114,13 +134,13 @@ class PageOptions(_Body):
     @property
     def llm_formats(self) -> tuple[SummaryFormat | QuestionFormat | HighlightsFormat, ...]:
         """The formats that cost four credits each when they return something."""
-        return tuple(wanted for wanted in self.formats or () if not isinstance(wanted, str))
+        return tuple(wanted for wanted in self.formats if not isinstance(wanted, str))
 
     def wants(self, name: PlainFormat | Literal["metadata", "html"]) -> bool:
         """Whether a key is in the answer. Markdown is, unless `formats` names others only."""
-        asked = name in self.include or name in (self.formats or ())
+        asked = name in self.include or name in self.formats
         older = (name == "html" and self.include_html) or (name == "links" and self.extract_links)
-        return asked or older or (name == "markdown" and self.formats is None)
+        return asked or older
 
     def price(self, kind: JobKind) -> int:
         """The most one URL can cost, in credits."""
@@ -133,14 +153,14 @@ class ExtractOptions(PageOptions):
 
     timeout: Annotated[int, Field(ge=5000, le=120_000)] = 60_000
     extraction_schema: object = Field(default=None, validation_alias="schema")
-    prompt: str | None = None
+    prompt: Annotated[str | None, _NotNull] = None
 
 
 class WebhookTarget(_Body):
     """Where to announce the end of a job."""
 
     url: str
-    secret: str | None = Field(default=None, repr=False)
+    secret: Annotated[str | None, _NotNull] = Field(default=None, repr=False)
     headers: Mapping[str, str] = Field(default_factory=dict, repr=False)
 
 
@@ -149,7 +169,7 @@ class SearchBody(_Body):
 
     query: Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_LENGTH)]
     limit: Annotated[int, Field(ge=1, le=10)] = 5
-    site: str | None = None
+    site: Annotated[str | None, _NotNull] = None
 
 
 class _OneUrl(_Body):
@@ -158,7 +178,7 @@ class _OneUrl(_Body):
 
 class _ManyUrls(_Body):
     urls: tuple[str, ...] = Field(min_length=1, strict=False)
-    webhook: WebhookTarget | None = None
+    webhook: Annotated[WebhookTarget | None, _NotNull] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +222,19 @@ def parse_one(kind: JobKind, body: Mapping[str, object]) -> tuple[str, PageOptio
     return url, parse_options(kind, body)
 
 
-def parse_batch(kind: JobKind, body: Mapping[str, object], limit: int = MAX_BATCH_URLS) -> Batch:
-    """A batch submission. URLs that are none fail their rows later: one bad URL never fails the job.
+def parse_batch(
+    kind: JobKind, body: Mapping[str, object], limit: int = MAX_BATCH_URLS, *, check_urls: bool = False
+) -> Batch:
+    """A batch submission. Unless `check_urls` is set, what is no URL is left to fail its row.
 
     Raises:
-        ApiError: as `parse_options`, `BATCH_SIZE_EXCEEDED`, and `INVALID_URL` for the webhook.
+        ApiError: as `parse_options`, `BATCH_SIZE_EXCEEDED`, and `INVALID_URL` for the webhook or a URL.
     """
     many = parse(_ManyUrls, body)
     if len(many.urls) > limit:
         raise ApiError("BATCH_SIZE_EXCEEDED", f"A {kind.value} job takes {limit} URLs; these are {len(many.urls)}.")
+    for url in many.urls if check_urls else ():
+        check_url(url)
     if many.webhook is not None:
         check_url(many.webhook.url)
     return Batch(many.urls, parse_options(kind, body), many.webhook)
@@ -233,6 +257,8 @@ def _details(errors: Sequence[Mapping[str, object]]) -> dict[str, str]:
     details: dict[str, str] = {}
     for error in errors:
         location = error["loc"]
-        path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
+        steps = [str(step) for step in location] if isinstance(location, tuple) else [str(location)]
+        # What follows a step like "literal['a','b']" names the types tried, not the place.
+        path = ".".join(itertools.takewhile(_STEP.fullmatch, steps))
         details.setdefault(path or "body", str(error["msg"]))
     return details

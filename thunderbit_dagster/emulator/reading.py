@@ -22,6 +22,8 @@ _STOP_WORDS: Final = (
     " where which who why will with would you your"
 )
 _STOP: Final = frozenset(_STOP_WORDS.split())
+_LEAST_SHARED: Final = 0.5
+_SHORTEST_STEM: Final = 4
 _SHORTEST: Final = 25
 _LONGEST: Final = 600
 
@@ -37,7 +39,7 @@ def summary(markdown: str) -> str | None:
 def answer(markdown: str, question: str) -> str | None:
     """The sentence that shares most with the question, if it shares at least half of what the question asks."""
     found = _ranked(markdown, question)
-    return found[0][1] if found and found[0][0] >= 0.5 else None  # noqa: PLR2004
+    return found[0][1] if found and found[0][0] >= _LEAST_SHARED else None
 
 
 def highlights(markdown: str, query: str) -> list[str]:
@@ -69,7 +71,7 @@ def _plain(text: str) -> str:
 
 def _stem(word: str) -> str:
     for ending in ("ing", "ies", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:  # noqa: PLR2004
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
             return word[: -len(ending)]
     return word
 

@@ -19,7 +19,7 @@ _PROXY_PAGE = "<html><head><title>{status}</title></head><body><center><h1>{stat
 class Dropped(Response):
     """No answer at all: the connection closes."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the signature is ASGI's
         """Close the connection below HTTP."""
         await _hang_up(scope, receive)
 

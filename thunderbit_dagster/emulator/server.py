@@ -124,7 +124,8 @@ class Service:
 
     def call(self, function: Callable[[Engine], _T]) -> _T:
         """Run a function on the emulator's own thread, where its state may be touched."""
-        assert self._loop is not None  # noqa: S101
+        if self._loop is None:
+            raise RuntimeError("the emulator is not running")
         return asyncio.run_coroutine_threadsafe(_call(function, self._engine), self._loop).result()
 
     async def _started(self) -> None:

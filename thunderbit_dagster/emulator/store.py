@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from thunderbit_dagster.api.codes import JobKind, JobStatus, RowStatus
 from thunderbit_dagster.emulator import jobs
@@ -19,8 +19,6 @@ FILE_NAME: Final = "emulator.sqlite3"
 SCHEMA_VERSION: Final = 1
 KEPT_PAGES: Final = 20_000
 """Pages that `/search` can find; older ones make room."""
-
-_OPEN = "('PENDING', 'PROCESSING')"
 
 _TABLES = """
 CREATE TABLE accounts (name TEXT PRIMARY KEY, granted INTEGER NOT NULL, spent INTEGER NOT NULL DEFAULT 0);
@@ -31,6 +29,9 @@ CREATE TABLE jobs (
     completed_at REAL, request TEXT NOT NULL, webhook_attempts INTEGER NOT NULL DEFAULT 0,
     webhook_done INTEGER NOT NULL
 );
+CREATE VIEW states AS
+    SELECT id, route, account, kind, total, created_at, status, completed, failed, credits_used, price,
+        completed_at, seq, webhook_attempts, webhook_done FROM jobs;
 CREATE INDEX jobs_by_status ON jobs (status);
 CREATE TABLE rows (
     job TEXT NOT NULL, place INTEGER NOT NULL, url TEXT NOT NULL, status TEXT NOT NULL,
@@ -90,7 +91,8 @@ class Store:
 
     def credits_reserved(self, account: str) -> int:
         """The most that the account's open jobs can still cost."""
-        query = f"SELECT SUM(price * (total - completed - failed)) FROM jobs WHERE account = ? AND status IN {_OPEN}"  # noqa: S608
+        query = """SELECT SUM(price * (total - completed - failed)) FROM jobs
+                   WHERE account = ? AND status IN ('PENDING', 'PROCESSING')"""
         return int(self._db.execute(query, (account,)).fetchone()[0] or 0)
 
     def spend(self, account: str, amount: int) -> None:
@@ -101,11 +103,11 @@ class Store:
 
     def add_job(self, job: jobs.Job, urls: tuple[str, ...], request: Mapping[str, object], *, webhook: bool) -> None:
         """Remember a new job, its URLs and the body it came with."""
+        query = """INSERT INTO jobs (id, route, account, kind, total, created_at, status, completed, failed,
+                       credits_used, price, completed_at, request, webhook_done)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         with self._transaction():
-            columns = ", ".join((*_JOB_COLUMNS, "request", "webhook_done"))
-            marks = ", ".join("?" * (len(_JOB_COLUMNS) + 2))
-            values = (*_job_values(job), json.dumps(request), not webhook)
-            self._db.execute(f"INSERT INTO jobs ({columns}) VALUES ({marks})", values)  # noqa: S608
+            self._db.execute(query, (*_job_values(job), json.dumps(request), not webhook))
             self._db.executemany(
                 "INSERT INTO rows (job, place, url, status) VALUES (?, ?, ?, 'PENDING')",
                 [(job.id, place, url) for place, url in enumerate(urls)],
@@ -113,27 +115,28 @@ class Store:
 
     def job(self, job_id: str) -> jobs.Job | None:
         """The job of that id."""
-        return next(self._jobs("WHERE id = ?", job_id), None)
+        return next(self._jobs("SELECT * FROM states WHERE id = ?", job_id), None)
 
     def all_jobs(self) -> list[jobs.Job]:
         """Every job, oldest first."""
-        return list(self._jobs("ORDER BY seq"))
+        return list(self._jobs("SELECT * FROM states ORDER BY seq"))
 
     def open_jobs(self) -> list[jobs.Job]:
         """The jobs that are not terminal, oldest first."""
-        return list(self._jobs(f"WHERE status IN {_OPEN} ORDER BY seq"))
+        return list(self._jobs("SELECT * FROM states WHERE status IN ('PENDING', 'PROCESSING') ORDER BY seq"))
 
     def job_request(self, job_id: str) -> dict[str, object]:
         """The body the job was submitted with."""
         row = self._db.execute("SELECT request FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        body = json.loads(row[0])
-        assert isinstance(body, dict)  # noqa: S101
-        return body
+        return dict(json.loads(row[0]))
 
     def save_job(self, job: jobs.Job) -> None:
         """Write the job's state."""
-        assignments = ", ".join(f"{name} = ?" for name in _JOB_COLUMNS)
-        self._db.execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_job_values(job), job.id))  # noqa: S608
+        self._db.execute(
+            """UPDATE jobs SET status = ?, completed = ?, failed = ?, credits_used = ?, completed_at = ?
+               WHERE id = ?""",
+            (job.status.value, job.completed, job.failed, job.credits_used, job.completed_at, job.id),
+        )
 
     # Rows
 
@@ -153,23 +156,24 @@ class Store:
 
     def rows(self, job_id: str, *, offset: int = 0, limit: int = -1, finished_only: bool = False) -> list[jobs.Row]:
         """Rows of a job in the order submitted; `limit` -1 for all."""
-        where = "AND status IN ('SUCCEEDED', 'FAILED')" if finished_only else ""
-        query = f"""SELECT place, url, status, credits, payload, error FROM rows
-                    WHERE job = ? {where} ORDER BY place LIMIT ? OFFSET ?"""  # noqa: S608
-        return [_row(found) for found in self._db.execute(query, (job_id, limit, offset))]
+        query = """SELECT place, url, status, credits, payload, error FROM rows
+                   WHERE job = ? AND (NOT ? OR status IN ('SUCCEEDED', 'FAILED'))
+                   ORDER BY place LIMIT ? OFFSET ?"""
+        return [_row(found) for found in self._db.execute(query, (job_id, finished_only, limit, offset))]
 
     def open_rows(self, job_id: str) -> list[tuple[int, str]]:
         """Index and URL of the rows that are not finished."""
-        query = f"SELECT place, url FROM rows WHERE job = ? AND status IN {_OPEN} ORDER BY place"  # noqa: S608
+        query = """SELECT place, url FROM rows
+                   WHERE job = ? AND status IN ('PENDING', 'PROCESSING') ORDER BY place"""
         return [(int(place), str(url)) for place, url in self._db.execute(query, (job_id,))]
 
     # Webhooks
 
     def undelivered(self) -> list[tuple[jobs.Job, int]]:
         """Ended jobs whose webhook is still to be delivered, with the deliveries tried so far."""
-        where = f"WHERE webhook_done = 0 AND status NOT IN {_OPEN} ORDER BY seq"
-        found = self._db.execute(f"SELECT id, webhook_attempts FROM jobs {where}").fetchall()  # noqa: S608
-        return [(job, int(attempts)) for job_id, attempts in found if (job := self.job(job_id)) is not None]
+        query = """SELECT * FROM states WHERE webhook_done = 0 AND status NOT IN ('PENDING', 'PROCESSING')
+                   ORDER BY seq"""
+        return [(_job(found), int(found[_ATTEMPTS])) for found in self._db.execute(query).fetchall()]
 
     def record_delivery(self, job_id: str, *, attempts: int, done: bool) -> None:
         """Note a delivery that was tried."""
@@ -197,10 +201,8 @@ class Store:
         match = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
         return [FoundPage(*found) for found in self._db.execute(query, (match, host, host, host, limit))]
 
-    def _jobs(self, where: str, *values: object) -> Iterator[jobs.Job]:
-        query = f"SELECT {', '.join(_JOB_COLUMNS)} FROM jobs {where}"  # noqa: S608
-        for found in self._db.execute(query, values).fetchall():
-            yield _job(found)
+    def _jobs(self, query: str, *values: object) -> Iterator[jobs.Job]:
+        return map(_job, self._db.execute(query, values).fetchall())
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -227,20 +229,8 @@ class Store:
             raise ValueError(f"the emulator's data has version {version}; this is version {SCHEMA_VERSION}")
 
 
-_JOB_COLUMNS: Final = (
-    "id",
-    "route",
-    "account",
-    "kind",
-    "total",
-    "created_at",
-    "status",
-    "completed",
-    "failed",
-    "credits_used",
-    "price",
-    "completed_at",
-)
+# Place of `webhook_attempts` in the view `states`.
+_ATTEMPTS: Final = 13
 
 
 def _location(data_dir: Path | None) -> str:
@@ -254,14 +244,27 @@ def _location(data_dir: Path | None) -> str:
 
 
 def _job_values(job: jobs.Job) -> tuple[object, ...]:
-    values = (getattr(job, name) for name in _JOB_COLUMNS)
-    return tuple(value.value if isinstance(value, JobKind | JobStatus) else value for value in values)
+    fixed = (job.id, job.route, job.account, job.kind.value, job.total, job.created_at)
+    counted = (job.status.value, job.completed, job.failed, job.credits_used, job.price, job.completed_at)
+    return (*fixed, *counted)
 
 
-def _job(found: tuple[object, ...]) -> jobs.Job:
-    values = dict(zip(_JOB_COLUMNS, found, strict=True))
-    kind, status = JobKind(values.pop("kind")), JobStatus(values.pop("status"))
-    return jobs.Job(kind=kind, status=status, **values)  # type: ignore[arg-type]
+def _job(found: tuple[Any, ...]) -> jobs.Job:
+    job_id, route, account, kind, total, created_at, status, completed, failed, used, price, completed_at, *_ = found
+    return jobs.Job(
+        id=job_id,
+        route=route,
+        account=account,
+        kind=JobKind(kind),
+        total=total,
+        created_at=created_at,
+        status=JobStatus(status),
+        completed=completed,
+        failed=failed,
+        credits_used=used,
+        price=price,
+        completed_at=completed_at,
+    )
 
 
 def _row(found: tuple[int, str, str, int, str | None, str | None]) -> jobs.Row:

@@ -5,8 +5,11 @@ import base64
 import hashlib
 import hmac
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+import httpx
 
 from thunderbit_dagster.emulator.errors import ApiError
 from thunderbit_dagster.emulator.faults import FaultPlan
@@ -16,6 +19,8 @@ from thunderbit_dagster.emulator.options import WebhookTarget
 from thunderbit_dagster.emulator.present import webhook_payload
 from thunderbit_dagster.emulator.settings import EmulatorSettings
 from thunderbit_dagster.emulator.store import Store
+
+_KEPT_DELIVERIES = 10_000
 
 
 def signed_headers(body: bytes, secret: str | None, timestamp_ms: int, scheme: str = "base64") -> dict[str, str]:
@@ -62,7 +67,7 @@ class Courier:
         self._plan = plan
         self._sleep = sleep
         self._running: set[asyncio.Task[None]] = set()
-        self.deliveries: list[Delivery] = []
+        self.deliveries: deque[Delivery] = deque(maxlen=_KEPT_DELIVERIES)
 
     def announce(self, job: Job, target: WebhookTarget, attempts: int = 0) -> None:
         """Start telling the receiver that the job has ended; `attempts` were made before."""
@@ -108,4 +113,4 @@ class Courier:
         except (ApiError, asyncio.TimeoutError):
             pass  # no answer; the next attempt may have more luck
         self.deliveries.append(Delivery(job.id, now, status))
-        return status is not None and 200 <= status < 300  # noqa: PLR2004
+        return status is not None and httpx.codes.is_success(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ class Post:
     @property
     def rejection(self) -> RejectedUrl | None:
         """The URL that the API would not take in a job of its own."""
-        if self.refused is None or self.refused.code not in URL_REFUSALS or len(self.intent.items) != 1:
+        if self.refused is None or self.refused.code not in URL_REFUSALS or self.intent.size != 1:
             return None
         item = self.intent.items[0]
         reason = f"{self.refused.code}: {self.refused.message}"
@@ -65,14 +66,31 @@ class Submission:
         return self.opened.submission_id
 
     @property
+    def refused_here(self) -> list[RejectedUrl]:
+        """URLs that were refused before anything was sent."""
+        return [*self.opened.rejected, *(url for record in self.amendments for url in record.rejected)]
+
+    @property
+    def refused_alone(self) -> list[RejectedUrl]:
+        """URLs that the API would not take in a job of their own."""
+        refused = [post.rejection for post in self.posts.values() if post.rejection]
+        return [url for url in refused if url.position not in self.covered]
+
+    @property
     def rejected(self) -> list[RejectedUrl]:
-        """URLs that end in ``failed`` without a job: refused here, or alone refused by the API."""
-        ours = [*self.opened.rejected, *(url for record in self.amendments for url in record.rejected)]
-        return ours + [refused for post in self.posts.values() if (refused := post.rejection)]
+        """URLs that end in ``failed`` without a job."""
+        return self.refused_here + self.refused_alone
+
+    @property
+    def recorded_duplicates(self) -> list[DuplicateUrl]:
+        """Repeated URLs as they were found, also of pages that were never sent."""
+        return [*self.opened.duplicates, *(url for record in self.amendments for url in record.duplicates)]
 
     @property
     def duplicates(self) -> list[DuplicateUrl]:
-        return [*self.opened.duplicates, *(url for record in self.amendments for url in record.duplicates)]
+        """Repeated URLs whose page a job holds or the API refused: each gets that page's row."""
+        held = self.covered.keys() | {url.position for url in self.refused_alone}
+        return [url for url in self.recorded_duplicates if url.first in held]
 
     @property
     def known(self) -> dict[int, str]:
@@ -94,6 +112,12 @@ class Submission:
     def covered(self) -> dict[int, Item]:
         """The URLs that a job holds, by position."""
         return {item.position: item for post in self.running for item in post.intent.items}
+
+    @property
+    def resubmitted(self) -> Counter[int]:
+        """How often each position was in a POST whose reply was lost and that was sent again."""
+        lost = [post for post in self.posts.values() if post.lost and post.lost.resubmitted and not post.recorded]
+        return Counter(item.position for post in lost for item in post.intent.items)
 
     @property
     def jobs(self) -> list[JobShare]:

@@ -13,8 +13,10 @@ from thunderbit_dagster.ledger.fold import Submission, fold
 from thunderbit_dagster.ledger.records import (
     AnyRecord,
     Collected,
+    Intent,
     Opened,
     Progress,
+    Recorded,
     Sealed,
     SubmissionRecord,
     from_metadata,
@@ -59,6 +61,13 @@ class LedgerReader:
                 break
         folded = {key: fold(reversed(history)) for key, history in histories.items()}
         return {key: submission for key, submission in folded.items() if submission}
+
+    def recorded(self, key: str | None, intent_id: str) -> Recorded | None:
+        """The job of an intent, in whichever submission of a partition it was."""
+        for entry in self._newest_first(self.instance.fetch_observations, "submissions", [key]):
+            if isinstance(entry.record, Intent | Recorded) and entry.record.intent_id == intent_id:
+                return entry.record if isinstance(entry.record, Recorded) else None
+        return None
 
     def sealed(self, keys: Collection[str | None]) -> dict[str | None, Sealed]:
         """The newest ``sealed`` record of each partition."""

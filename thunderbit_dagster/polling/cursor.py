@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field, ValidationError
 
 
@@ -16,7 +18,7 @@ class Cursor(BaseModel):
         low: For each crawl the storage id at and below which every submission is known to be collected.
     """
 
-    v: int = 1
+    v: Literal[1] = 1
     start: float = 0.0
     end: float = 0.0
     after: str | None = None

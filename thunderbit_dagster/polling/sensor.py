@@ -36,7 +36,7 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+IDS_PER_TAG = 100
 STALE_SECONDS = 1_800.0
 """An active run without a sign of life for so long is taken for dead."""
 
@@ -73,9 +73,7 @@ def build_job_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks Thunderbit about open batch jobs and has finished ones collected.",
     )
-    def job_sensor(
-        context: dg.SensorEvaluationContext, thunderbit: ThunderbitResource
-    ) -> dg.SensorResult | dg.SkipReason:
+    def job_sensor(context: dg.SensorEvaluationContext, thunderbit: ThunderbitResource) -> dg.SensorResult:
         return Tick(context, crawls, thunderbit, tick_seconds).evaluate()
 
     return job_sensor
@@ -95,7 +93,7 @@ class Tick:
     def __post_init__(self) -> None:
         self.stop_at = time.monotonic() + self.tick_seconds
 
-    def evaluate(self) -> dg.SensorResult | dg.SkipReason:
+    def evaluate(self) -> dg.SensorResult:
         """Read what is open, poll what is due, request what is ready."""
         cursor = read_cursor(self.context.cursor).window(self.now)
         watches = {crawl.name: self._watch(crawl, cursor) for crawl in self.crawls}
@@ -105,9 +103,9 @@ class Tick:
         ]
         requests = [request for crawl in self.crawls for request in self._runs(crawl, watches[crawl.name])]
         self._remember(cursor, watches, poller)
-        if requests or observations:
+        if requests:
             return dg.SensorResult(run_requests=requests, asset_events=observations)
-        return dg.SkipReason(self._summary(watches))
+        return dg.SensorResult(skip_reason=self._summary(watches), asset_events=observations)
 
     def _watch(self, crawl: Crawl, cursor: Cursor) -> Watch:
         reader = LedgerReader(self.context.instance, crawl)
@@ -168,7 +166,7 @@ class Tick:
 
     def _remember(self, cursor: Cursor, watches: dict[str, Watch], poller: Poller) -> None:
         low = {name: watch.low for name, watch in watches.items()}
-        after = poller.last if poller.truncated else None
+        after = (poller.last or "") if poller.truncated else None
         self.context.update_cursor(cursor.model_copy(update={"after": after, "low": low}).model_dump_json())
 
     def _summary(self, watches: dict[str, Watch]) -> str:
@@ -197,36 +195,45 @@ def _view(progress: Progress) -> Metadata:
 
 def run_request(crawl: Crawl, request: CollectRequest) -> dg.RunRequest:
     """A collect run over one partition, a range of them, or the whole crawl."""
-    tags = {CRAWL_TAG: crawl.name, SUBMISSIONS_TAG: ",".join(request.submission_ids)}
+    tags = {CRAWL_TAG: crawl.name, **submission_tags(request.submission_ids)}
     single = request.start if request.start == request.end else None
     if request.start and request.end and not single:
         tags |= range_tags(request.start, request.end)
     return dg.RunRequest(run_key=request.run_key, job_name=collect_job_name(crawl), partition_key=single, tags=tags)
 
 
+def submission_tags(ids: Sequence[str]) -> dict[str, str]:
+    """The submissions that a run is to collect, in tags short enough for a database's index."""
+    groups = [ids[start : start + IDS_PER_TAG] for start in range(0, len(ids), IDS_PER_TAG)]
+    names = [SUBMISSIONS_TAG, *(f"{SUBMISSIONS_TAG}_{number}" for number in range(2, len(groups) + 1))]
+    return {name: ",".join(group) for name, group in zip(names, groups, strict=True)}
+
+
 def past_runs(instance: dg.DagsterInstance, crawl: Crawl, since: float, now: float) -> PastRuns:
-    """Collect runs that the sensor asked for since a Unix time: those under way, and those that failed."""
-    active = [
-        record
-        for record in _run_records(instance, crawl, ACTIVE, since)
-        if now - record.update_timestamp.timestamp() < STALE_SECONDS
-    ]
+    """Collect runs that the sensor asked for since a Unix time: those under way, and those that are over.
+
+    A run that ended well counts as failed for a submission that is open all the same; so does one that has
+    given no sign of life for long.
+    """
+    active: set[str] = set()
     failures: dict[str, list[float]] = {}
-    for record in reversed(list(_run_records(instance, crawl, ENDED_BADLY, since))):
-        for submission_id in _submission_ids(record):
-            failures.setdefault(submission_id, []).append(record.update_timestamp.timestamp())
-    return PastRuns({one for record in active for one in _submission_ids(record)}, failures)
+    for record in reversed(list(_run_records(instance, crawl, since))):
+        updated = record.update_timestamp.timestamp()
+        if record.dagster_run.is_finished or now - updated >= STALE_SECONDS:
+            for submission_id in _submission_ids(record):
+                failures.setdefault(submission_id, []).append(updated)
+        else:
+            active.update(_submission_ids(record))
+    return PastRuns(active, failures)
 
 
-def _run_records(
-    instance: dg.DagsterInstance, crawl: Crawl, statuses: list[dg.DagsterRunStatus], since: float
-) -> Iterable[dg.RunRecord]:
-    wanted = dg.RunsFilter(tags={CRAWL_TAG: crawl.name}, statuses=statuses)
-    for record in instance.get_run_records(wanted):
+def _run_records(instance: dg.DagsterInstance, crawl: Crawl, since: float) -> Iterable[dg.RunRecord]:
+    for record in instance.get_run_records(dg.RunsFilter(tags={CRAWL_TAG: crawl.name})):
         if record.create_timestamp.timestamp() < since:
             return
         yield record
 
 
 def _submission_ids(record: dg.RunRecord) -> list[str]:
-    return record.dagster_run.tags.get(SUBMISSIONS_TAG, "").split(",")
+    tags = record.dagster_run.tags
+    return [one for name, ids in tags.items() if name.startswith(SUBMISSIONS_TAG) for one in ids.split(",")]

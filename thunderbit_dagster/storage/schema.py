@@ -5,6 +5,7 @@ The schemas are explicit, so an empty partition has the same columns and types a
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -180,7 +181,25 @@ def repair_text(text: str) -> str:
 
 def canonical_json(value: object) -> str:
     """JSON text that is equal for equal values: sorted keys, no spaces, no escapes but JSON's own."""
-    return repair_text(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+    try:
+        text = _dump(value)
+    except ValueError:
+        # Infinity and NaN are in some JSON that the API sends, but are no JSON.
+        text = _dump(_finite(value))
+    return repair_text(text)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    """The value with its infinite and undefined numbers as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def content_hash(text: str) -> str:

@@ -29,7 +29,7 @@ def build_submissions(crawl: Crawl) -> dg.AssetsDefinition:
         key=crawl.key("submissions"),
         description=f"URLs of the crawl `{crawl.name}` sent as batch jobs; what was sent where is in its events.",
         partitions_def=crawl.partitions_def,
-        backfill_policy=dg.BackfillPolicy.multi_run(crawl.max_partitions_per_run),
+        backfill_policy=crawl.backfill_policy,
         kinds={"thunderbit"},
         group_name=crawl.name,
     )
@@ -151,10 +151,7 @@ class SubmissionRun:
     def _at_home(self, partition: Partition, home: str | None, intent_id: str) -> Recorded | None:
         if home == partition.key:
             return None
-        reader = LedgerReader(self.context.instance, self.crawl)
-        submission = reader.submissions([home]).get(home)
-        post = submission.posts.get(intent_id) if submission else None
-        return post.recorded if post else None
+        return LedgerReader(self.context.instance, self.crawl).recorded(home, intent_id)
 
     def _sealed(self, partition: Partition, submission: Submission) -> Published:
         total = len(submission.known)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
+from typing import TypeVar
 
 from thunderbit_dagster.ledger.fold import Submission
 from thunderbit_dagster.ledger.records import Item
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.urls import CheckedUrls, Wanted
+from thunderbit_dagster.urls import CheckedUrls, Duplicate, Rejected, Wanted, canonical_url
+
+Seated = TypeVar("Seated", Wanted, Duplicate, Rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class Page:
     places: tuple[Place, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """The URLs of one batch job, each once."""
 
@@ -42,21 +47,21 @@ class Batch:
     @property
     def partitions(self) -> list[Partition]:
         """Everyone who has a URL in the job, in the order of first appearance."""
-        return list(dict.fromkeys(place.partition for page in self.pages for place in page.places))
+        return list(self._items)
 
     def items(self, partition: Partition) -> tuple[Item, ...]:
         """The partition's URLs in the job, in the job's order."""
-        return tuple(
-            Item(
-                job_position=number,
-                position=place.wanted.position,
-                url=place.wanted.url,
-                sent=None if place.wanted.url == page.url else page.url,
-            )
-            for number, page in enumerate(self.pages)
-            for place in page.places
-            if place.partition == partition
-        )
+        return tuple(self._items.get(partition, ()))
+
+    @cached_property
+    def _items(self) -> dict[Partition, list[Item]]:
+        items: dict[Partition, list[Item]] = {}
+        for number, page in enumerate(self.pages):
+            for place in page.places:
+                sent = None if place.wanted.url == page.url else page.url
+                item = Item(job_position=number, position=place.wanted.position, url=place.wanted.url, sent=sent)
+                items.setdefault(place.partition, []).append(item)
+        return items
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two smaller jobs; only for a batch of at least two URLs."""
@@ -67,49 +72,68 @@ class Batch:
 def remaining(checked: CheckedUrls, submission: Submission | None) -> CheckedUrls:
     """What a run still has to do for a list of which an open submission may hold a part.
 
-    URLs are matched as written, not by place, so a list that was edited in between is joined to what was
-    sent. A new URL whose place is taken goes to the end.
+    Pages are matched by canonical URL and the rest as written, not by place, so a list that was edited in
+    between is joined to what was sent. A new URL whose place is taken goes to the end.
     """
     if submission is None:
         return checked
-    places = _Places(submission.known)
-    wanted = [
-        replace(url, position=place)
-        for url in checked.wanted
-        if (place := places.new(url.position, url.url)) is not None
+    places = _Places(submission)
+    # Another spelling of a page that a job holds is a repeat of it, with a row of its own.
+    respelled = [url for url in checked.wanted if url.canonical in places.pages and places.is_new_spelling(url)]
+    wanted = [places.seat_page(url) for url in checked.wanted if url.canonical not in places.pages]
+    rejected = [places.seat(url) for url in checked.rejected if not places.holds_rejected(url)]
+    again: list[Wanted | Duplicate] = [*respelled, *checked.duplicates]
+    repeats = [
+        Duplicate(url.position, url.url, places.pages[canonical_url(url.url)])
+        for url in again
+        if not places.holds_repeat(url)
     ]
-    rejected = [
-        replace(url, position=place)
-        for url in checked.rejected
-        if (place := places.new(url.position, url.url)) is not None
-    ]
-    duplicates = [
-        replace(url, position=place, first=places.moved[url.first])
-        for url in checked.duplicates
-        if (place := places.new(url.position, url.url)) is not None
-    ]
-    return CheckedUrls(tuple(wanted), tuple(duplicates), tuple(rejected))
+    return CheckedUrls(tuple(wanted), tuple(places.seat(url) for url in repeats), tuple(rejected))
 
 
 class _Places:
-    """Places in a partition's list: those held by the submission, and free ones for new URLs."""
+    """Places in a partition's list: those that the submission has given away, and free ones for new URLs."""
 
-    def __init__(self, known: Mapping[int, str]) -> None:
-        self.taken = set(known)
-        self.moved: dict[int, int] = {}
-        self._held: dict[str, list[int]] = {}
-        for position, url in sorted(known.items(), reverse=True):
-            self._held.setdefault(url, []).append(position)
+    def __init__(self, submission: Submission) -> None:
+        refused_alone = {url.position: url.url for url in submission.refused_alone}
+        held = {position: item.url for position, item in submission.covered.items()} | refused_alone
+        self.pages = {canonical_url(url): position for position, url in held.items()}
+        self._spellings = Counter(held.values())
+        self._rejected = Counter(url.url for url in submission.refused_here)
+        self._repeats = Counter(url.url for url in submission.recorded_duplicates)
+        # A repeat may be of a page that was never sent: that page keeps the place the repeat points at.
+        repeats = submission.recorded_duplicates
+        self._promised = {canonical_url(url.url): url.first for url in repeats}
+        self._taken = {*submission.known, *self._promised.values(), *(url.position for url in repeats)}
 
-    def new(self, position: int, url: str) -> int | None:
-        """A place for a URL that the submission does not hold, None when it does."""
-        if held := self._held.get(url):
-            self.moved[position] = held.pop()
-            return None
-        free = max(self.taken, default=-1) + 1 if position in self.taken else position
-        self.taken.add(free)
-        self.moved[position] = free
-        return free
+    def is_new_spelling(self, url: Wanted) -> bool:
+        return not self._spend(self._spellings, url.url)
+
+    def holds_rejected(self, url: Rejected) -> bool:
+        return self._spend(self._rejected, url.url)
+
+    def holds_repeat(self, url: Wanted | Duplicate) -> bool:
+        return self._spend(self._repeats, url.url) or self._spend(self._spellings, url.url)
+
+    def seat(self, url: Seated) -> Seated:
+        """The URL with a place that nobody has."""
+        position = max(self._taken) + 1 if url.position in self._taken else url.position
+        self._taken.add(position)
+        return replace(url, position=position)
+
+    def seat_page(self, url: Wanted) -> Wanted:
+        """A page with its place, which repeats of it may already name."""
+        promised = self._promised.get(url.canonical)
+        seated = self.seat(url) if promised is None else replace(url, position=promised)
+        self.pages[url.canonical] = seated.position
+        return seated
+
+    @staticmethod
+    def _spend(held: Counter[str], url: str) -> bool:
+        if not held[url]:
+            return False
+        held[url] -= 1
+        return True
 
 
 def pack(wanted: Mapping[Partition, Iterable[Wanted]], size: int) -> list[Batch]:

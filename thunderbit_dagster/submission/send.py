@@ -12,9 +12,11 @@ from typing import Protocol
 from thunderbit_dagster.api.errors import (
     ApiError,
     AuthenticationError,
+    BadRequestError,
     BatchSizeExceededError,
     BudgetExceededError,
     InsufficientCreditsError,
+    NotSentError,
     RateLimitedError,
     ThunderbitError,
 )
@@ -27,8 +29,15 @@ from thunderbit_dagster.resource import OnLostReply
 from thunderbit_dagster.submission.book import Book, new_id
 from thunderbit_dagster.submission.plan import Batch
 
-STOPS = (AuthenticationError, InsufficientCreditsError, RateLimitedError, BudgetExceededError)
-"""Answers after which no further POST can succeed for now."""
+STOPS = (
+    AuthenticationError,
+    BadRequestError,
+    BudgetExceededError,
+    InsufficientCreditsError,
+    NotSentError,
+    RateLimitedError,
+)
+"""Answers after which no further POST of the run would fare better."""
 
 
 class Submit(Protocol):
