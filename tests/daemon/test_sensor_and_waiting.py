@@ -62,9 +62,7 @@ def test_with_the_sensor_on_no_run_waits_for_a_job_that_takes_a_minute(tmp_path:
             dagster.until(lambda: time.monotonic() - began > JOB_SECONDS, "the minute that the job takes")
             emulator.release()
             dagster.until(lambda: _is_materialized(dagster, "site/failed"), "the collection by the sensor's run")
-            dagster.until(
-                lambda: all(r.is_finished for r in dagster.instance.get_runs()), "the end of the collect run"
-            )
+            dagster.until(lambda: all(r.is_finished for r in dagster.instance.get_runs()), "the end of the collect run")
             seconds = dagster.run_seconds()
     assert max(seconds.values()) < JOB_SECONDS / 2, seconds
     assert len(emulator_submits(emulator)) == 1

@@ -22,5 +22,7 @@ def test_importing_the_package_costs_at_most_a_third_more_than_dagster() -> None
 
 
 def test_every_public_name_can_be_imported() -> None:
-    names = "import thunderbit_dagster as t; assert all(getattr(t, n) for n in t.__all__) and set(t.__all__) <= set(dir(t))"
+    names = (
+        "import thunderbit_dagster as t; assert all(getattr(t, n) for n in t.__all__) and set(t.__all__) <= set(dir(t))"
+    )
     subprocess.run([sys.executable, "-W", "error::ImportWarning", "-c", names], check=True)

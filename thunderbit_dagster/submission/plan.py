@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from thunderbit_dagster.ledger.fold import Submission
-from thunderbit_dagster.ledger.records import Item
+from thunderbit_dagster.ledger.records import DuplicateUrl, Item
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.urls import CheckedUrls, Duplicate, Rejected, Wanted, canonical_url
 
@@ -77,7 +77,7 @@ def remaining(checked: CheckedUrls, submission: Submission | None) -> CheckedUrl
     """
     if submission is None:
         return checked
-    places = _Places(submission)
+    places = _Places(submission, checked)
     # Another spelling of a page that a job holds is a repeat of it, with a row of its own.
     respelled = [url for url in checked.wanted if url.canonical in places.pages and places.is_new_spelling(url)]
     wanted = [places.seat_page(url) for url in checked.wanted if url.canonical not in places.pages]
@@ -94,17 +94,20 @@ def remaining(checked: CheckedUrls, submission: Submission | None) -> CheckedUrl
 class _Places:
     """Places in a partition's list: those that the submission has given away, and free ones for new URLs."""
 
-    def __init__(self, submission: Submission) -> None:
+    def __init__(self, submission: Submission, checked: CheckedUrls) -> None:
         refused_alone = {url.position: url.url for url in submission.refused_alone}
         held = {position: item.url for position, item in submission.covered.items()} | refused_alone
         self.pages = {canonical_url(url): position for position, url in held.items()}
         self._spellings = Counter(held.values())
         self._rejected = Counter(url.url for url in submission.refused_here)
-        self._repeats = Counter(url.url for url in submission.recorded_duplicates)
-        # A repeat may be of a page that was never sent: that page keeps the place the repeat points at.
         repeats = submission.recorded_duplicates
-        self._promised = {canonical_url(url.url): url.first for url in repeats}
-        self._taken = {*submission.known, *self._promised.values(), *(url.position for url in repeats)}
+        # A page that was never sent keeps its place only while the list repeats it as it did.
+        listed, before = _by_page(checked.duplicates), _by_page(repeats)
+        unchanged = {page for page, urls in before.items() if urls == listed.get(page)}
+        self._promised = {canonical_url(url.url): url.first for url in repeats if canonical_url(url.url) in unchanged}
+        alive = unchanged | self.pages.keys()
+        self._repeats = Counter(url.url for url in repeats if canonical_url(url.url) in alive)
+        self._taken = {*submission.known, *(place for url in repeats for place in (url.first, url.position))}
 
     def is_new_spelling(self, url: Wanted) -> bool:
         return not self._spend(self._spellings, url.url)
@@ -134,6 +137,14 @@ class _Places:
             return False
         held[url] -= 1
         return True
+
+
+def _by_page(repeats: Iterable[Duplicate | DuplicateUrl]) -> dict[str, Counter[str]]:
+    """Repeated URLs as written, by the page they are of."""
+    pages: dict[str, Counter[str]] = {}
+    for url in repeats:
+        pages.setdefault(canonical_url(url.url), Counter())[url.url] += 1
+    return pages
 
 
 def pack(wanted: Mapping[Partition, Iterable[Wanted]], size: int) -> list[Batch]:
