@@ -99,13 +99,16 @@ def test_markdown_keeps_headings_code_and_tables_and_loses_the_navigation(crawle
             for anchor in heading.xpath(".//a[contains(@class, 'headerlink')]"):
                 anchor.drop_tree()
             wanted = _bare(heading.text_content())
-            assert any(_bare(line) == wanted for line in re.findall(r"^#+ (.*)$", text, re.M)), (row["url"], wanted)
+            assert any(_bare(line) == wanted for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)), (
+                row["url"],
+                wanted,
+            )
             kept["headings"] += 1
         for block in main.xpath(".//pre"):
             assert _unindented(block.text_content()) in unindented, (row["url"], block.text_content()[:80])
             kept["code"] += 1
         if main.xpath(".//table[.//th or .//td][not(ancestor::table)]//td[normalize-space()]"):
-            kept["tables"] += bool(re.search(r"^\|.*\|$", text, re.M))
+            kept["tables"] += bool(re.search(r"^\|.*\|$", text, re.MULTILINE))
         body = main.text_content()
         assert not [words for words in NAVIGATION if words in text and words not in body], row["url"]
     assert kept["headings"] > 5_000
