@@ -1,5 +1,7 @@
 """Submit, tick, collect: what a crawl leaves in Dagster and on disk."""
 
+from datetime import timedelta
+
 import dagster as dg
 import httpx
 import pytest
@@ -90,7 +92,9 @@ def test_rows_say_where_they_come_from(line, pages):
         assert row["title"].startswith("Page /ok/")
         assert row["markdown"].startswith("# Page /ok/")
         assert row["final_url"] == row["url"]
-        assert row["submitted_at"] <= row["completed_at"] <= row["collected_at"]
+        # Two clocks: ours says when the reply was here, the API's when the job had ended.
+        assert abs(row["completed_at"] - row["submitted_at"]) < timedelta(minutes=1)
+        assert row["submitted_at"] <= row["collected_at"]
 
 
 def test_250_urls_in_one_partition_are_250_rows_of_three_jobs(line, pages):

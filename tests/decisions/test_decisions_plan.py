@@ -165,6 +165,23 @@ def test_a_repeat_is_never_of_another_page():
     assert not firsts & {url.position for url in left.wanted}
 
 
+def test_a_repeat_of_a_page_that_was_never_sent_is_forgotten_once_the_page_is_sent_from_another_place():
+    story = Story()
+    story.run([page(1, "#part"), page(1, "#part")], lambda _: False)
+    story.run([page(1, "?utm_source=x")], lambda _: True)
+    checked, _, _ = story.run([page(1, "#part")], lambda _: True)
+    story.check(checked)
+
+
+def test_repeats_of_two_lists_of_which_neither_was_sent():
+    """The page kept its name but is now spelled otherwise, with the spellings of both lists as its repeats."""
+    story = Story()
+    story.run([page(0, "#a"), page(0, "?utm_id=1")], lambda _: False)
+    story.run([page(0, "?utm_id=1"), page(0, "#a")], lambda _: False)
+    checked, _, _ = story.run([page(0), page(0, "?utm_id=1"), page(0, "#a")], lambda _: True)
+    story.check(checked)
+
+
 def test_urls_whose_places_are_taken_go_to_the_end_each_to_its_own():
     checked, submission = opened_with([page(1), page(2)])
     record_job(submission, checked.wanted)

@@ -118,7 +118,8 @@ def test_jobs_beyond_the_slots_wait_their_turn(start: Start, site: TargetSite):
 
 def test_a_synchronous_call_gives_up_when_no_slot_comes_free():
     async def wait() -> str:
-        engine = Engine(EmulatorSettings(plan=Plan("one", 10_000, 1)), Store(None))
+        store = Store(None)
+        engine = Engine(EmulatorSettings(plan=Plan("one", 10_000, 1)), store)
         (account,) = engine.accounts.values()
         options = PageOptions().model_copy(update={"timeout": 10})
         async with account.slots:
@@ -126,6 +127,7 @@ def test_a_synchronous_call_gives_up_when_no_slot_comes_free():
                 await engine.one_page(account, JobKind.DISTILL, "http://127.0.0.1/", options)
         assert engine.credits_free(account) == 600
         await engine.close()
+        store.close()
         return caught.value.code
 
     assert asyncio.run(wait()) == "REQUEST_TIMEOUT"

@@ -100,11 +100,13 @@ def test_a_name_that_does_not_exist_is_a_resolution_error(api: Api):
 
 def test_a_page_that_takes_too_long_times_out():
     async def fetch(origin: str) -> str:
-        engine = Engine(EmulatorSettings(allow_origins=(origin,)), Store(None))
+        store = Store(None)
+        engine = Engine(EmulatorSettings(allow_origins=(origin,)), store)
         options = PageOptions().model_copy(update={"timeout": 20})
         with pytest.raises(ApiError) as caught:
             await engine.page(JobKind.DISTILL, origin, options)
         await engine.close()
+        store.close()
         return caught.value.code
 
     # Connections wait in the backlog for ever: nothing is accepted, so no answer comes.
