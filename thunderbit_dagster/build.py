@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import dagster as dg
 
+from thunderbit_dagster.cancellation.job import build_cancel_job
 from thunderbit_dagster.collection.asset import build_collection
 from thunderbit_dagster.collection.checks import build_conservation_check
 from thunderbit_dagster.crawl import Crawl
@@ -16,13 +19,27 @@ from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.submission.asset import build_submissions
 
 
+@dataclass(frozen=True)
+class Built:
+    """What one call of ``build_crawl_definitions`` was given."""
+
+    crawls: tuple[Crawl, ...]
+    thunderbit: ThunderbitResource
+    store: ParquetStore
+    sensor_interval_seconds: int
+
+
+builds: ContextVar[list[Built] | None] = ContextVar("builds", default=None)
+"""Where calls are noted while the command line loads a definitions file: Dagster's own objects hold no crawls."""
+
+
 def build_crawl_definitions(
     crawls: Sequence[Crawl],
     *,
     thunderbit: ThunderbitResource,
     store: ParquetStore,
     sensor_interval_seconds: int = 30,
-    sensor_tick_seconds: float = 20.0,
+    sensor_tick_seconds: float = 5.0,
     schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
 ) -> dg.Definitions:
     """Assets, checks, jobs, schedules and the one job sensor of some crawls.
@@ -35,7 +52,8 @@ def build_crawl_definitions(
         thunderbit: The API, bound to the resource key ``thunderbit``.
         store: Where the Parquet goes.
         sensor_interval_seconds: The least time between two ticks of the job sensor.
-        sensor_tick_seconds: How long a tick may poll. Dagster ends a tick after 60 s by default.
+        sensor_tick_seconds: How long a tick of the job sensor may take. An answer to a status request is waited
+            for two fifths of it, so raise it for an API that is slow to answer; Dagster ends a tick after 60 s.
         schedule_status: Whether schedules of crawls with a cadence run from the start (default: no).
 
     Raises:
@@ -44,6 +62,8 @@ def build_crawl_definitions(
     names = [crawl.name for crawl in crawls]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Crawls must have different names; repeated: {', '.join(sorted(repeated))}")
+    if (noted := builds.get()) is not None:
+        noted.append(Built(tuple(crawls), thunderbit, store, sensor_interval_seconds))
     submit_jobs = [
         dg.define_asset_job(
             submit_job_name(crawl),
@@ -57,7 +77,7 @@ def build_crawl_definitions(
     return dg.Definitions(
         assets=[asset for crawl in crawls for asset in (build_submissions(crawl), build_collection(crawl, store))],
         asset_checks=[build_conservation_check(crawl, store) for crawl in crawls],
-        jobs=submit_jobs,
+        jobs=[*submit_jobs, *(build_cancel_job(crawl) for crawl in crawls)],
         schedules=[schedule for schedule in schedules if schedule],
         sensors=[
             build_job_sensor(crawls, minimum_interval_seconds=sensor_interval_seconds, tick_seconds=sensor_tick_seconds)

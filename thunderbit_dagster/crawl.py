@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -22,7 +22,7 @@ from thunderbit_dagster.partitions import (
     shard_of,
 )
 from thunderbit_dagster.storage.layout import validate_crawl_name, validate_key
-from thunderbit_dagster.urls import UrlFile, UrlSource, canonical_url, read_source, refusal
+from thunderbit_dagster.urls import UrlFile, UrlSource, canonical_url, read_source, refusal, wants_partition
 
 AnyUrls = Mapping[str, UrlSource] | UrlSource
 
@@ -44,8 +44,11 @@ class Crawl:
         max_partitions_per_run: How many partitions may share one run (default 500).
         job_deadline: A batch job older than this is given up: its finished rows are kept, the rest
             go to ``failed`` (default 24 hours).
+        cancel_on_deadline: Cancel such a job as well, so that it does not run on and bill (default: no).
         batch_size: URLs in a batch job, at most 100. Default 100 for distill and 50 for extract,
             since the API's pages disagree on the limit for extract; halved when the API refuses it.
+        max_credits_per_partition: What one submission of a partition may cost, over all runs that continue it.
+            What fits is sent; the rest is not submitted until the cap is raised. Default: no cap.
 
     Raises:
         ValueError: a setting is wrong; the text says which and what is allowed.
@@ -59,7 +62,9 @@ class Crawl:
     schedule: bool = True
     max_partitions_per_run: int = 500
     job_deadline: timedelta = timedelta(hours=24)
+    cancel_on_deadline: bool = False
     batch_size: int | None = None
+    max_credits_per_partition: int | None = None
 
     def __post_init__(self) -> None:
         validate_crawl_name(self.name)
@@ -85,6 +90,10 @@ class Crawl:
             f"`batch_size` must lie between 1 and {MAX_BATCH_URLS}": not 1 <= self.urls_per_job <= MAX_BATCH_URLS,
             "`max_partitions_per_run` must be at least 1": self.max_partitions_per_run < 1,
             "`job_deadline` must be positive": self.job_deadline <= timedelta(0),
+            f"`max_credits_per_partition` must allow one URL, which costs up to {self.request.credits_per_url()}": (
+                self.max_credits_per_partition is not None
+                and self.max_credits_per_partition < self.request.credits_per_url()
+            ),
         }
         return [text for text, wrong in checks.items() if wrong]
 
@@ -148,6 +157,24 @@ class Crawl:
         if self.shards is None:
             return listed
         return [url for url in listed if self._shard_key(url) == partition.urls]
+
+    def url_reader(self) -> Callable[[Partition], list[str]]:
+        """``read_urls`` for the partitions of one run: a list that shards share is read and cut once."""
+        source = self.urls
+        if self.shards is None or isinstance(source, Mapping) or (callable(source) and wants_partition(source)):
+            return self.read_urls
+        shared = source
+        cut: dict[str, list[str]] = {}
+
+        def read(partition: Partition) -> list[str]:
+            if not cut:
+                listed = read_source(shared, partition)
+                cut.update({key: [] for key in self.url_keys})
+                for url in listed:
+                    cut[self._shard_key(url)].append(url)
+            return cut[partition.urls or ""]
+
+        return read
 
     def _shard_key(self, url: str) -> str:
         # A refused URL has no canonical form, but must still be reported by exactly one shard.

@@ -9,12 +9,17 @@ import dagster as dg
 import httpx
 from pydantic import Field, PrivateAttr
 
-from thunderbit_dagster.api.client import DEFAULT_BASE_URL, ThunderbitClient
+from thunderbit_dagster.api.client import DEFAULT_BASE_URL, RETRY, ThunderbitClient
 from thunderbit_dagster.api.errors import NotSentError, ThunderbitError
 from thunderbit_dagster.api.models import Document, Job, JobPage, JobRef, Row
 from thunderbit_dagster.api.requests import Distill, Extract, Webhook
+from thunderbit_dagster.api.retry import RetryPolicy
+from thunderbit_dagster.interrupts import sleep
 
 OnLostReply = Literal["wait", "resubmit", "fail"]
+
+INTENT_PARAMETER = "intent"
+"""The parameter of the webhook's URL by which a job whose reply was lost names its intent."""
 
 
 class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster leaves the parameter open
@@ -39,6 +44,14 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
         description="When the reply to a submit is lost, the job may run and bill unseen. `wait` for the webhook to "
         "name it (fails without a webhook), `resubmit` at the risk of paying twice, or `fail`.",
     )
+    max_credits_per_run: int | None = Field(
+        default=None, ge=1, description="A run sends no batch job that could take it over so many credits."
+    )
+    max_credits_per_day: int | None = Field(
+        default=None,
+        ge=1,
+        description="The same for all runs of a UTC day, over all crawls of this key in one Dagster instance.",
+    )
 
     _client: ThunderbitClient | None = PrivateAttr(default=None)
 
@@ -49,24 +62,35 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
             self._client = self.open_client()
         return self._client
 
-    def open_client(self, *, max_wait: float = 900.0) -> ThunderbitClient:
+    def open_client(
+        self, *, max_wait: float = 900.0, request_timeout: float | None = None, retry: RetryPolicy = RETRY
+    ) -> ThunderbitClient:
         """A client of the caller's own, to be closed by it.
 
         ``max_wait`` is how many seconds a call may wait for a free request slot before it raises
-        ``BudgetExceededError``.
+        ``BudgetExceededError``; ``request_timeout`` replaces the resource's.
         """
         return ThunderbitClient(
             self.api_key,
             base_url=self.base_url,
             requests_per_minute=self.requests_per_minute,
-            request_timeout=self.request_timeout,
+            request_timeout=self.request_timeout if request_timeout is None else request_timeout,
             max_wait=max_wait,
+            retry=retry,
+            sleep=sleep,
         )
 
     @property
     def webhook(self) -> Webhook | None:
         """What a submission asks the API to call when its job ends, None when no URL is set."""
         return Webhook(url=self.webhook_url, secret=self.webhook_secret) if self.webhook_url else None
+
+    def webhook_of(self, intent_id: str) -> Webhook | None:
+        """The webhook of one submit: its URL also carries the intent's id, beside the parameters that it has."""
+        if self.webhook_url is None:
+            return None
+        url = httpx.URL(self.webhook_url).copy_set_param(INTENT_PARAMETER, intent_id)
+        return Webhook(url=str(url), secret=self.webhook_secret)
 
     @property
     def is_local(self) -> bool:

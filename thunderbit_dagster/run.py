@@ -8,6 +8,7 @@ from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.partitions import UNPARTITIONED, Partition
 
 BACKFILL_TAG = "dagster/backfill"
+PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
@@ -35,4 +36,4 @@ def is_backfill(context: dg.AssetExecutionContext) -> bool:
 
 def names_partitions(run: dg.DagsterRun) -> bool:
     """Whether the run was launched for partitions."""
-    return "dagster/partition" in run.tags or RANGE_START_TAG in run.tags
+    return PARTITION_TAG in run.tags or RANGE_START_TAG in run.tags

@@ -31,7 +31,7 @@ def resource_from_environment() -> ThunderbitResource:
             base_url=os.environ.get("THUNDERBIT_BASE_URL", DEFAULT_BASE_URL),
             requests_per_minute=_requests_per_minute("free"),
             webhook_url=os.environ.get("THUNDERBIT_WEBHOOK_URL"),
-            webhook_secret=os.environ.get("THUNDERBIT_WEBHOOK_SECRET"),
+            webhook_secret=next(iter(read_secrets(os.environ.get("THUNDERBIT_WEBHOOK_SECRET", ""))), None),
         )
     return ThunderbitResource(
         api_key=EMULATOR_KEY,
@@ -55,3 +55,8 @@ def emulator_base_url(port: int) -> str:
 def _requests_per_minute(plan: str) -> int:
     given = os.environ.get("THUNDERBIT_REQUESTS_PER_MINUTE")
     return int(given) if given else PLANS[plan].requests_per_minute
+
+
+def read_secrets(text: str) -> tuple[str, ...]:
+    """The secrets in a setting: one, or two separated by a comma. The first is the one to sign with."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

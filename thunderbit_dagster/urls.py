@@ -76,13 +76,19 @@ def _evaluate(source: UrlSource, partition: Partition) -> list[str]:
         raise UrlSourceError(f"The URL source failed with {type(error).__name__}: {error}") from error
 
 
-def _call(source: Callable[..., Iterable[str]], partition: Partition) -> Iterable[str]:
-    """Only a parameter without a default is ours: ``lambda group=group: ...`` binds a loop's variable."""
-    wants_partition = any(
+def wants_partition(source: Callable[..., Iterable[str]]) -> bool:
+    """Whether a callable takes the Partition.
+
+    Only a parameter without a default is ours: ``lambda group=group: ...`` binds a loop's variable.
+    """
+    return any(
         parameter.default is parameter.empty and parameter.kind in (POSITIONAL, EITHER)
         for parameter in inspect.signature(source).parameters.values()
     )
-    given = source(partition) if wants_partition else source()
+
+
+def _call(source: Callable[..., Iterable[str]], partition: Partition) -> Iterable[str]:
+    given = source(partition) if wants_partition(source) else source()
     if isinstance(given, str):
         raise TypeError(f"it must give a list of URLs, but gave the single string {given!r:.80}")
     return given

@@ -7,10 +7,10 @@ import pytest
 from crawl_world import ALWAYS_DUE, RUN_KEY, crawl, one_partition, resource, until
 
 from thunderbit_dagster.api.budget import MemoryBudget
-from thunderbit_dagster.api.errors import AuthenticationError
 from thunderbit_dagster.emulator import Rule
 from thunderbit_dagster.polling import poll
 from thunderbit_dagster.polling.cursor import read_cursor
+from thunderbit_dagster.polling.refusal import KeyRefusedError
 
 
 def test_a_job_shared_by_partitions_is_polled_once_a_tick_and_for_one_row(line, pages, held):
@@ -46,17 +46,20 @@ def test_a_job_is_not_asked_before_it_can_be_done(line, pages, held):
 class SlowPoller(poll.Poller):
     """A tick whose time is over after its first poll."""
 
-    def _poll(self, watched):
-        went_well = super()._poll(watched)
+    def _poll(self, watched, number):
+        seen = super()._poll(watched, number)
         self.stop_at = float("-inf")
-        return went_well
+        return seen
 
 
 @pytest.mark.usefixtures("held")
 def test_a_tick_out_of_time_is_continued_by_the_next_one_until_every_job_was_asked(line, pages):
     docs = line(one_partition(pages.urls(3), batch_size=1))
     docs.submit()
-    with mock.patch("thunderbit_dagster.polling.sensor.Poller", SlowPoller):
+    with (
+        mock.patch("thunderbit_dagster.polling.sensor.Poller", SlowPoller),
+        mock.patch("thunderbit_dagster.polling.sensor.WORKERS", 1),
+    ):
         asked = [len(docs.tick(after=1.0 if number else ALWAYS_DUE).asset_events) for number in range(3)]
     assert asked == [1, 1, 1]
     assert len({request.path for request in docs.emulator.requests[-3:]}) == 3
@@ -82,7 +85,7 @@ def test_a_revoked_key_fails_the_tick(line, pages, emulator):
     docs.until_jobs_end()
     before = docs.cursor
     docs.thunderbit = resource(emulator, api_key="tb_" + "e" * 32)
-    with pytest.raises(AuthenticationError, match="API_KEY_NOT_FOUND"):
+    with pytest.raises(KeyRefusedError, match="API_KEY_NOT_FOUND"):
         docs.tick()
     assert docs.cursor == before
     docs.thunderbit = resource(emulator)

@@ -8,6 +8,7 @@ from thunderbit_dagster.api.requests import Distill
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.fold import Submission, apply
 from thunderbit_dagster.ledger.records import (
+    Amended,
     DuplicateUrl,
     Intent,
     Item,
@@ -19,6 +20,7 @@ from thunderbit_dagster.ledger.records import (
 )
 from thunderbit_dagster.partitions import URLS, Partition
 from thunderbit_dagster.polling.watch import OpenSubmission
+from thunderbit_dagster.submission.plan import remaining
 from thunderbit_dagster.urls import check_urls
 
 NOW = 1_780_000_000.0
@@ -52,7 +54,6 @@ def submission_of(checked, submission_id="s1"):
             account="a",
             total=checked.total,
             rejected=tuple(RejectedUrl(position=r.position, url=r.url, reason=r.reason) for r in checked.rejected),
-            duplicates=tuple(DuplicateUrl(position=d.position, url=d.url, first=d.first) for d in checked.duplicates),
         )
     )
 
@@ -75,6 +76,13 @@ def record_job(submission, wanted, *, size=None):
 def opened_with(urls):
     checked = check_urls(urls)
     return checked, submission_of(checked)
+
+
+def name_repeats(submission, checked):
+    """As a run does after sending: repeats of pages that are held get a row of their own."""
+    repeats = remaining(checked, submission).duplicates
+    named = tuple(DuplicateUrl(position=d.position, url=d.url, first=d.first) for d in repeats)
+    apply(submission, Amended(submission_id=submission.id, duplicates=named))
 
 
 def sealed_submission(key, jobs, *, run_id="run-1", storage_id=1, at=NOW, submission_id=None):

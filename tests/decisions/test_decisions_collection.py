@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from itertools import count
 
 import pytest
-from decision_cases import NOW, crawl, job, opened_with, page, partition, record_job
+from decision_cases import NOW, crawl, job, name_repeats, opened_with, page, partition, record_job
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -307,6 +307,7 @@ def finished(number, **fields):
 def test_a_repeat_gets_the_row_of_its_page_for_nothing():
     checked, submission = opened_with([page(1), page(1, "#part"), "bad url"])
     record_job(submission, checked.wanted)
+    name_repeats(submission, checked)
     collector, store = collector_of(submission)
     (item,) = submission.covered.values()
     collector.take(finished(1), item, ORIGIN)
@@ -321,6 +322,7 @@ def test_a_repeat_gets_the_row_of_its_page_for_nothing():
 def test_a_repeat_of_a_failed_page_fails_with_it(status):
     checked, submission = opened_with([page(1), page(1)])
     record_job(submission, checked.wanted)
+    name_repeats(submission, checked)
     collector, store = collector_of(submission)
     collector.take(Row(page(1), 0, status, error=RowError("SCRAPE_TIMEOUT", "slow")), submission.covered[0], ORIGIN)
     assert collector.finish(NOON).failed == 2
@@ -329,10 +331,11 @@ def test_a_repeat_of_a_failed_page_fails_with_it(status):
 
 def test_a_repeat_of_a_page_that_the_api_refused_is_refused_with_it():
     """Else the partition could never be published: one of its URLs would have no row."""
-    _, submission = opened_with([page(1), page(1)])
+    checked, submission = opened_with([page(1), page(1)])
     item = Item(job_position=0, position=0, url=page(1))
     apply(submission, Intent(submission_id="s1", intent_id="x", size=1, items=(item,)))
     apply(submission, Refused(submission_id="s1", intent_id="x", code="INVALID_URL", message="no"))
+    name_repeats(submission, checked)
     collector, _ = collector_of(submission)
     assert collector.finish(NOON).failed == 2
 

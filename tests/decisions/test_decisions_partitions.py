@@ -237,3 +237,17 @@ def test_the_ranges_of_a_crawl_are_ranges_of_its_own_definition(cadence, limit):
         for one in group_into_ranges(keys, axes, limit):
             read = cut.partitions_def.get_partition_keys_in_range(dg.PartitionKeyRange(one.start, one.end))
             assert [str(key) for key in read] == list(one.keys)
+
+
+def test_a_list_that_shards_share_is_read_once_a_run():
+    reads = []
+
+    def listed():
+        reads.append(1)
+        return [f"https://example.org/{n}" for n in range(50)]
+
+    cut = crawl(listed, shards=5)
+    read = cut.url_reader()
+    parts = [cut.partition(key) for key in cut.url_keys]
+    assert [read(part) for part in parts] == [cut.read_urls(part) for part in parts]
+    assert len(reads) == 1 + len(parts)

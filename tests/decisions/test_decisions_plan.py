@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 from decision_cases import NOW, opened_with, page, partition, record_job, submission_of
 from hypothesis import example, given, settings
@@ -55,7 +56,7 @@ def test_halves_are_the_whole_in_order(listed, attempt):
 
 def test_nothing_was_sent():
     checked = check_urls([page(1), page(1), "bad url"])
-    assert remaining(checked, None) == checked
+    assert remaining(checked, None) == replace(checked, duplicates=())
 
 
 @settings(max_examples=300)
@@ -67,7 +68,8 @@ def test_an_unchanged_list_leaves_exactly_the_rest_at_its_places(listed, data):
     record_job(submission, sorted(sent, key=lambda url: url.position))
     left = remaining(checked, submission)
     assert left.wanted == tuple(url for url in checked.wanted if url not in sent)
-    assert left.duplicates == ()
+    firsts = {url.position for url in sent}
+    assert left.duplicates == tuple(url for url in checked.duplicates if url.first in firsts)
     assert left.rejected == ()
 
 
@@ -84,15 +86,22 @@ class Story:
             self.submission, left = submission_of(checked), checked
         else:
             left = remaining(checked, self.submission)
-            if left.rejected or left.duplicates:
-                apply(self.submission, amended(left))
+            self.amend(left)
         sending = [url for url in left.wanted if sends(url)]
         record_job(self.submission, sending)
+        self.amend(remaining(checked, self.submission))
         self.sent.update(url.canonical for url in sending)
         return checked, left, sending
 
+    def amend(self, left):
+        if left.rejected or left.duplicates:
+            apply(self.submission, amended(left))
+
     def check(self, checked):
         """What must hold once everything of the newest list was sent."""
+        rows = Counter([item.url for item in self.submission.covered.values()])
+        rows.update(url.url for url in self.submission.duplicates)
+        assert Counter(url.url for url in checked.wanted + checked.duplicates) <= rows
         places = Counter(
             [
                 *self.submission.covered,

@@ -28,11 +28,13 @@ from thunderbit_dagster.polling.pace import (
     LOST,
     NOT_FOUND,
     SHORTEST,
+    STOPPED,
     Watched,
     is_due,
     next_poll,
+    turn,
 )
-from thunderbit_dagster.polling.poll import Poller, expired, has_changed, poll_job, progress_of
+from thunderbit_dagster.polling.poll import Poller, has_changed, poll_job, progress_of
 from thunderbit_dagster.polling.ready import (
     GATHER_SECONDS,
     MAX_ATTEMPTS,
@@ -72,11 +74,18 @@ def _anchor(watched):
     return watched.progress.at if watched.progress else watched.submitted_at
 
 
+def test_a_job_seen_in_the_future_is_due_at_once():
+    """The clock has stepped back: the series would begin long after now."""
+    seen = Progress(job=JOB, status="PROCESSING", at=NOW + 3600)
+    assert is_due(Watched(JOB, 10, NOW, seen), NOW, NOW + 30)
+    assert not is_due(Watched(JOB, 10, NOW, seen), NOW + 3600, NOW + 3601)
+
+
 @given(watched_jobs(), st.lists(st.floats(0.1, 900), min_size=1, max_size=30))
 def test_windows_one_after_another_hold_each_poll_once(watched, lengths):
     """A job is due in a window as often as its series says, however ticks fall: at most once each, never lost."""
-    start = NOW
-    series, end = [], NOW + sum(lengths)
+    start = max(NOW, _anchor(watched))
+    series, end = [], start + sum(lengths)
     due = next_poll(watched, start)
     while due <= end and len(series) < 10_000:
         series.append(due)
@@ -150,7 +159,7 @@ def test_a_job_of_a_day_costs_as_little_as_a_new_one():
 
 
 def test_what_ended_is_known():
-    assert {"COMPLETED", "FAILED", "CANCELLED", LOST, EXPIRED} == ENDED
+    assert {"COMPLETED", "FAILED", "CANCELLED", LOST, EXPIRED, STOPPED} == ENDED
     assert not Watched(JOB, 1, NOW).ended
     assert not Watched(JOB, 1, NOW, Progress(job=JOB, status=NOT_FOUND, at=NOW)).ended
     assert Watched(JOB, 1, NOW, Progress(job=JOB, status=LOST, at=NOW)).ended
@@ -480,12 +489,16 @@ def test_only_news_is_worth_an_event():
 
 
 def test_a_job_that_never_ends_is_given_up_once():
-    running = Watched(JOB, 10, NOW, Progress(job=JOB, status="PROCESSING", done=4, polls=9, at=NOW))
-    assert list(expired([running], 60.0, NOW + 60)) == []
-    (late,) = expired([running], 60.0, NOW + 61)
-    assert (late.status, late.done, late.total, late.polls) == (EXPIRED, 4, 10, 9)
-    ended = Watched(JOB, 10, NOW, late)
-    assert list(expired([ended], 60.0, NOW + 99)) == []
+    seen = Progress(job=JOB, status="PROCESSING", done=4, polls=9, at=NOW - 60)
+    running = job(1, JobStatus.PROCESSING, total=10, completed=4)
+    in_time = poller(Service(running))
+    in_time.poll_all([Watched(JOB, 10, NOW - 60, seen, deadline=NOW)])
+    assert in_time.changes == []
+    late = poller(Service(running))
+    late.poll_all([Watched(JOB, 10, NOW - 60, seen, deadline=NOW - 1)])
+    (change,) = late.changes
+    assert (change.status, change.done, change.total, change.polls) == (EXPIRED, 4, 10, 10)
+    assert Watched(JOB, 10, NOW, change).ended
 
 
 def poller(service, monotonic=lambda: 0.0, **settings_):
@@ -507,10 +520,10 @@ def test_a_tick_without_time_or_requests_goes_on_behind_the_last_job():
     times = iter([0.0, 11.0])
     asking = poller(Service(job(), job()), monotonic=lambda: next(times))
     asking.poll_all(jobs)
-    assert (asking.truncated, asking.last) == (True, "distill/0")
+    assert (asking.truncated, asking.last) == (True, turn(jobs[0]))
     asking = poller(Service(job(), BudgetExceededError(90.0, 10.0)))
     asking.poll_all(jobs)
-    assert (asking.truncated, asking.last) == (True, "distill/0")
+    assert (asking.truncated, asking.last) == (True, turn(jobs[0]))
 
 
 def test_a_tick_that_could_not_even_ask_the_first_job_keeps_its_window():
@@ -520,7 +533,7 @@ def test_a_tick_that_could_not_even_ask_the_first_job_keeps_its_window():
     asking = poller(Service(BudgetExceededError(90.0, 10.0)))
     asking.poll_all([Watched(JOB, 1, NOW)])
     window = Cursor(start=NOW - 30, end=NOW)
-    tick._remember(window, {}, asking)
+    tick._result(window, {}, asking)
     later = read_cursor(context.cursor).window(NOW + 30)
     assert later.start <= window.start
 
@@ -530,7 +543,7 @@ def test_a_tick_that_asked_every_job_opens_the_next_window():
     tick = Tick(context, [], ThunderbitResource(api_key="tb_0123456789abcdef0123456789abcdef"), 20.0, NOW)
     asking = poller(Service(job()))
     asking.poll_all([Watched(JOB, 1, NOW)])
-    tick._remember(Cursor(start=NOW - 30, end=NOW), {"docs": Watch(low=7)}, asking)
+    tick._result(Cursor(start=NOW - 30, end=NOW), {"docs": Watch(low=7)}, asking)
     cursor = read_cursor(context.cursor)
     assert (cursor.after, cursor.low) == (None, {"docs": 7})
     assert (cursor.window(NOW + 30).start, cursor.window(NOW + 30).end) == (NOW, NOW + 30)

@@ -68,7 +68,7 @@ class Desk:
         record = from_metadata(observation.metadata)
         self.happened.append((observation.partition, record))
 
-    def _submit(self, urls, request):
+    def _submit(self, urls, request, _):
         assert request is REQUEST
         self.happened.append(list(urls))
         problem = self.answer(urls)
@@ -313,7 +313,6 @@ def test_opening_writes_what_needs_no_request():
     record = from_metadata(written[0].metadata)
     assert isinstance(record, Opened)
     assert (record.total, record.request, record.account) == (3, "request", "account")
-    assert [url.position for url in record.duplicates] == [1]
     assert [url.position for url in record.rejected] == [2]
     book.amend(partition("a"), check_urls([page(1)]))
     assert len(written) == 1

@@ -302,6 +302,7 @@ class SharedBudget:
         self._directory = Path(directory) if directory is not None else None
         self._name = f"budget-{account}"
         self._alone = MemoryBudget(requests_per_minute, clock=clock)
+        self._threads = threading.Lock()
         self._warned = False
 
     def acquire(self, ticket: str) -> float:
@@ -333,13 +334,23 @@ class SharedBudget:
 
     def _move(self, step: Callable[[Window, float], Window]) -> bool:
         """Apply a step to the shared window; False when there is no place to share one."""
+        # Between threads a lock of their own hands over at once, where that of the file is asked every 10 ms.
+        if not self._threads.acquire(timeout=self._lock_timeout):
+            self._warn_locked()
+            return True
+        try:
+            return self._move_alone(step)
+        finally:
+            self._threads.release()
+
+    def _move_alone(self, step: Callable[[Window, float], Window]) -> bool:
         try:
             path = private_directory(self._directory) / f"{self._name}.json"
             lock = FileLock(path.with_suffix(".lock"), timeout=self._lock_timeout, mode=0o600)
             with lock.acquire(poll_interval=0.01):
                 self._write(path, step(self._read(path), self._clock()))
         except Timeout:
-            log.warning("the request budget stayed locked for %.0f s", self._lock_timeout)
+            self._warn_locked()
         except OSError as problem:
             self._warn(problem)
             return False
@@ -355,11 +366,18 @@ class SharedBudget:
         return fresh(self._limit, now) if window is None or now > window.reset + PERIOD else window
 
     def _write(self, path: Path, window: Window) -> None:
-        # Readers hold the lock, so only a crash could show a half-written file; the rename rules that out.
-        draft = path.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(dump_window(window))
-        draft.replace(path)
+        # In place, as a rename waits for the disk on some file systems. Readers hold the lock, and what a crash
+        # leaves half-written is read as no state.
+        text = dump_window(window).encode()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, text)
+            os.ftruncate(descriptor, len(text))
+        finally:
+            os.close(descriptor)
+
+    def _warn_locked(self) -> None:
+        log.warning("the request budget stayed locked for %.0f s", self._lock_timeout)
 
     def _warn(self, problem: OSError) -> None:
         if not self._warned:

@@ -7,6 +7,9 @@ import click
 from thunderbit_dagster.cli.demo import demo
 from thunderbit_dagster.cli.dev import dev
 from thunderbit_dagster.cli.emulator import emulator, site
+from thunderbit_dagster.cli.jobs import jobs
+from thunderbit_dagster.cli.plan import plan
+from thunderbit_dagster.cli.webhooks import webhooks
 from thunderbit_dagster.version import __version__
 
 
@@ -16,5 +19,5 @@ def main() -> None:
     """Batch crawls with the Thunderbit API, in Dagster."""
 
 
-for command in (demo, dev, emulator, site):
+for command in (demo, dev, emulator, jobs, plan, site, webhooks):
     main.add_command(command)

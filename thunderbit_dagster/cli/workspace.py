@@ -69,14 +69,31 @@ class Workspace:
         return self._ports()
 
     def _ports(self) -> Ports:
-        kept = self.root / "ports.json"
-        try:
-            wanted = Ports(**json.loads(kept.read_text()))
-        except (OSError, ValueError, TypeError):
-            wanted = Ports(EMULATOR_PORT, SITE_PORT, UI_PORT)
+        wanted = self.kept_ports() or Ports(EMULATOR_PORT, SITE_PORT, UI_PORT)
         ports = Ports(free_port(wanted.emulator), free_port(wanted.site), free_port(wanted.ui))
-        kept.write_text(json.dumps(vars(ports)))
+        self._ports_file.write_text(json.dumps(vars(ports)))
         return ports
+
+    @property
+    def _ports_file(self) -> Path:
+        return self.root / "ports.json"
+
+    def kept_ports(self) -> Ports | None:
+        """Where the processes of this folder listen, or did last; None when none ever ran."""
+        try:
+            return Ports(**json.loads(self._ports_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def kept_environment(self) -> dict[str, str]:
+        """What the folder's code location was told, for commands beside it; empty when none ever ran."""
+        ports = self.kept_ports()
+        if ports is None:
+            return {}
+        emulated = not os.environ.get("THUNDERBIT_API_KEY")
+        settings = self.environment(ports, emulated=emulated)
+        names = ("THUNDERBIT_BASE_URL", "THUNDERBIT_DATA_URI", "THUNDERBIT_DEMO_SITE")
+        return {name: settings[name] for name in names if name in settings}
 
     def environment(self, ports: Ports, *, emulated: bool) -> dict[str, str]:
         """The environment of the child processes. The emulator never sees the real API's key."""

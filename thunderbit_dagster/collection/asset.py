@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from thunderbit_dagster.cancellation.interrupted import stopping_jobs
 from thunderbit_dagster.collection.collect import Collection
 from thunderbit_dagster.collection.partition import PartitionReport
 from thunderbit_dagster.collection.view import column_schema, failed_metadata, succeeded_metadata
 from thunderbit_dagster.collection.wait import Waiter, sensor_is_polling
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.ledger.credits import credit_observation
 from thunderbit_dagster.ledger.fold import Submission
 from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.ledger.records import Collected, Progress, Sealed, to_metadata
+from thunderbit_dagster.ledger.records import Collected, Progress, Sealed, Settled, to_metadata
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.polling.pace import Watched
 from thunderbit_dagster.polling.sensor import progress_observation
@@ -42,7 +44,8 @@ def build_collection(crawl: Crawl, store: ParquetStore) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, thunderbit: ThunderbitResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         run = CollectionRun(context, crawl, store, thunderbit)
-        published = run.execute()
+        with stopping_jobs(context, crawl, thunderbit, waiting_for=run.waiting_for):
+            published = run.execute()
         yield from publish(context, keys, published, run.problems, complete=not run.handed_over)
 
     return collect
@@ -85,6 +88,7 @@ class CollectionRun:
     thunderbit: ThunderbitResource
     problems: dict[Partition, str] = field(default_factory=dict)
     handed_over: list[Partition] = field(default_factory=list)
+    awaited: set[str] = field(default_factory=set)
 
     def execute(self) -> list[Published]:
         """Collect the newest submission of each partition, waiting for its jobs only if nobody else does."""
@@ -104,7 +108,12 @@ class CollectionRun:
         )
         reports = collection.collect(ready)
         self.problems |= collection.problems
+        self._settle_bills(ready, reports)
         return [self._published(p, ready[p], report) for p, report in reports.items()]
+
+    def waiting_for(self) -> set[str]:
+        """The jobs for whose end the run waits."""
+        return self.awaited
 
     def _submissions(self, partitions: list[Partition]) -> dict[Partition, Submission]:
         reader = LedgerReader(self.context.instance, self.crawl)
@@ -143,6 +152,7 @@ class CollectionRun:
             self.context.log,
             self.crawl.job_deadline.total_seconds(),
             lambda progress: self.context.log_event(progress_observation(self.crawl, homes[progress.job], progress)),
+            cancel_late=self.crawl.cancel_on_deadline,
             explain=self.thunderbit.explain,
         )
         running = waiter.look(jobs) if jobs else []
@@ -151,6 +161,7 @@ class CollectionRun:
                 "%d batch job(s) are running; the job sensor collects them when they end", len(running)
             )
         else:
+            self.awaited = {watched.job for watched in running}
             waiter.wait(running)
             running = []
         left = {watched.job for watched in running}
@@ -159,6 +170,20 @@ class CollectionRun:
     def _sensor_takes_over(self) -> bool:
         # Dagster marks the partitions of a backfill failed when its runs end without them.
         return not is_backfill(self.context) and sensor_is_polling(self.context.instance, time.time())
+
+    def _settle_bills(
+        self, submissions: Mapping[Partition, Submission], reports: Mapping[Partition, PartitionReport]
+    ) -> None:
+        """Tell the event log what each ended job cost, in place of what was set aside for it."""
+        bills = {
+            job.job: job.credits_used
+            for report in reports.values()
+            for job in report.jobs
+            if job.has_ended and job.credits_used is not None
+        }
+        posts = {str(post.job): post.intent.intent_id for p in reports for post in submissions[p].running}
+        for job, used in bills.items():
+            self.context.log_event(credit_observation(Settled(intent_id=posts[job], credits=used, job=job)))
 
     def _published(self, partition: Partition, submission: Submission, report: PartitionReport) -> Published:
         pair = report.pair

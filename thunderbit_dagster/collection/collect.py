@@ -8,22 +8,24 @@ from dataclasses import dataclass, field
 from logging import Logger
 
 from thunderbit_dagster.api.client import ThunderbitClient
-from thunderbit_dagster.api.codes import JobStatus
+from thunderbit_dagster.api.codes import JobStatus, RowStatus
 from thunderbit_dagster.api.errors import JobNotFoundError, ThunderbitError
 from thunderbit_dagster.api.models import Job, JobRef
 from thunderbit_dagster.collection.partition import PartitionCollector, PartitionReport, utc
 from thunderbit_dagster.collection.reconcile import ConservationError, Reconciler, fate
-from thunderbit_dagster.collection.rows import Origin
+from thunderbit_dagster.collection.rows import Origin, price
 from thunderbit_dagster.ledger.fold import Post, Submission
 from thunderbit_dagster.ledger.records import Item
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.polling.pace import EXPIRED, LOST
+from thunderbit_dagster.polling.pace import EXPIRED, LOST, STOPPED
 from thunderbit_dagster.storage.errors import StorageError
 from thunderbit_dagster.storage.store import ParquetStore
 
 REREADS = 2
 """How often a COMPLETED job with unfinished rows is read again before those rows count as missing."""
 REREAD_SECONDS = 2.0
+DRIFT_SHARE = 0.1
+"""A job whose bill differs from the price list by more than this share is worth a warning."""
 
 
 class JobNotEndedError(Exception):
@@ -154,6 +156,7 @@ class JobCollector:
     run_of: Collection
     job: SharedJob
     collectors: Mapping[Partition, PartitionCollector]
+    _prices: dict[tuple[int | None, str], int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Read until every row is there or nothing more can come.
@@ -173,7 +176,7 @@ class JobCollector:
 
     def _is_settled(self, job: Job | None, rows: Reconciler) -> bool:
         """Whether reading again could bring nothing more."""
-        if self._known in (LOST, EXPIRED):
+        if self._known in (LOST, EXPIRED, STOPPED):
             return True
         if job is None or not job.status.is_terminal:
             return False
@@ -191,6 +194,8 @@ class JobCollector:
             for page in self.run_of.client.iter_pages(self.job.ref):
                 job = page.job
                 for row in page.rows:
+                    if row.status is RowStatus.SUCCEEDED:
+                        self._prices[row.index, row.url] = price(self.job.ref.kind, row)
                     if (position := rows.take(row)) is not None:
                         for collector, item, origin in self._wanting(items[position], job):
                             collector.take(row, item, origin)
@@ -232,6 +237,7 @@ class JobCollector:
                 len(self.job.shares[partition].intent.items),
                 self.job.size,
             )
+        self._compare_bill(job)
         self.run_of.log.info(
             "%s is %s: %d of %d rows, %d missing",
             self.job.ref,
@@ -241,6 +247,20 @@ class JobCollector:
             len(rows.missing),
         )
 
+    def _compare_bill(self, job: Job | None) -> None:
+        """Warn of a bill that the price list does not explain. All rows of the job count, whoever wants them."""
+        if job is None or not job.status.is_terminal or job.credits_used is None:
+            return
+        listed = sum(self._prices.values())
+        if abs(job.credits_used - listed) > DRIFT_SHARE * listed:
+            self.run_of.log.warning(
+                "%s used %d credits by the API's word, but %d by the price list for its %d finished rows",
+                job.ref,
+                job.credits_used,
+                listed,
+                len(self._prices),
+            )
+
     def _final_status(self, job: Job | None) -> str:
         """How the job ended: by the API's word, else lost to it, else past its deadline.
 
@@ -249,6 +269,8 @@ class JobCollector:
         """
         if job is None:
             return LOST
+        if self._known == STOPPED and job.status in (JobStatus.CANCELLED, JobStatus.PENDING, JobStatus.PROCESSING):
+            return STOPPED
         if job.status.is_terminal:
             return job.status.value
         if self._known == EXPIRED:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from thunderbit_dagster.api.codes import RowStatus
+from thunderbit_dagster.api.codes import JobStatus, RowStatus
 from thunderbit_dagster.api.models import Job, Row
 from thunderbit_dagster.collection.reconcile import Fate, check_conservation
 from thunderbit_dagster.collection.rows import Origin, absent_row, failed_row, rejected_row, succeeded_row
@@ -31,6 +31,11 @@ class JobReport:
     credits_used: int | None
     created_at: datetime | None
     completed_at: datetime | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the API says so; a job that was given up may go on billing."""
+        return self.status in {status.value for status in JobStatus if status.is_terminal}
 
     @property
     def seconds(self) -> float | None:

@@ -15,7 +15,7 @@ from thunderbit_dagster.api.codes import (
     JobStatus,
 )
 from thunderbit_dagster.api.models import Row
-from thunderbit_dagster.polling.pace import EXPIRED, LOST
+from thunderbit_dagster.polling.pace import EXPIRED, LOST, STOPPED
 from thunderbit_dagster.urls import canonical_url, refusal
 
 
@@ -94,8 +94,18 @@ def fate(job: str, job_status: str) -> Fate:
         JobStatus.CANCELLED.value: Fate(
             "CANCELLED", JOB_CANCELLED, f"{job} was cancelled before this URL was finished"
         ),
-        LOST: Fate("MISSING", JOB_LOST, f"{job} is no longer known to the API, so its rows cannot be fetched"),
+        LOST: Fate(
+            "MISSING",
+            JOB_LOST,
+            f"{job} is no longer known to the API, so its rows cannot be fetched: its results have expired, or it "
+            "belongs to another account",
+        ),
         EXPIRED: Fate("NOT_FINISHED", NOT_FINISHED, f"{job} did not end before its deadline; it may still bill"),
+        STOPPED: Fate(
+            "NOT_FINISHED",
+            NOT_FINISHED,
+            f"{job} did not end before its deadline and was cancelled; only what had finished is billed",
+        ),
     }
     return fates.get(job_status, Fate("MISSING", MISSING_RESULT, f"{job} ended without a row for this URL"))
 

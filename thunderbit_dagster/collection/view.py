@@ -39,10 +39,15 @@ def succeeded_metadata(report: PartitionReport, published: Published, schema: pa
         "rows sent twice by the API": report.duplicated,
         "rows of no URL of ours": report.foreign,
     }
-    measured = {"credits used": round(sum(used), 2)} if used else {}
+    measured = _bill(sum(used), report.credits_estimated) if used else {}
     longest = {"longest job (s)": max(seconds)} if seconds else {}
     tables = {"jobs": job_table(report.jobs), "preview": _preview(report.preview)}
     return {**numbers, **measured, **longest, **_table_metadata(published, schema), **tables}
+
+
+def _bill(used: float, estimated: int) -> dict[str, float]:
+    """What the API says was used, and by how much that is over the price list (under it: negative)."""
+    return {"credits used": round(used, 2), "credits drift": round(used - estimated, 2)}
 
 
 def failed_metadata(report: PartitionReport, published: Published, schema: pa.Schema) -> Metadata:

@@ -12,7 +12,7 @@ from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.ledger.records import Progress
 from thunderbit_dagster.polling.pace import Watched, next_poll
-from thunderbit_dagster.polling.poll import Poller, expired
+from thunderbit_dagster.polling.poll import Poller
 from thunderbit_dagster.polling.sensor import SENSOR_NAME
 
 ALIVE_SECONDS = 120.0
@@ -47,6 +47,7 @@ class Waiter:
     log: dg.DagsterLogManager
     deadline_seconds: float
     on_change: Callable[[Progress], None]
+    cancel_late: bool = False
     explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -68,12 +69,16 @@ class Waiter:
 
     def _ask(self, jobs: dict[str, Watched], due: list[Watched]) -> list[Watched]:
         poller = Poller(self.client, self.log, stop_at=float("inf"), explain=self.explain, clock=self.clock)
-        poller.poll_all(due)
-        for change in [*poller.changes, *expired(jobs.values(), self.deadline_seconds, self.clock())]:
+        poller.poll_all(self._bounded(watched) for watched in due)
+        for change in poller.changes:
             self.progress[change.job] = change
             self.on_change(change)
         seen = [self._updated(watched) for watched in jobs.values()]
         return [watched for watched in seen if not watched.ended]
+
+    def _bounded(self, watched: Watched) -> Watched:
+        deadline = watched.submitted_at + self.deadline_seconds
+        return replace(watched, deadline=deadline, cancel_late=self.cancel_late)
 
     def _updated(self, watched: Watched) -> Watched:
         return replace(watched, progress=self.progress.get(watched.job, watched.progress))

@@ -32,7 +32,7 @@ def _python_name(label: str) -> str | None:
     try:
         name = codecs.lookup(label).name.replace("_", "-")
         "".encode(name)
-    except LookupError:  # unknown, or a codec that is not for text
+    except (LookupError, UnicodeError):  # unknown, or not for text
         return None
     return None if name in _NO_PAGES else "cp1252" if name in _AS_WINDOWS else name
 

@@ -20,6 +20,7 @@ from thunderbit_dagster.emulator.addresses import Origin
 from thunderbit_dagster.emulator.charset import decode
 from thunderbit_dagster.emulator.errors import ApiError
 from thunderbit_dagster.emulator.robots import MAX_ROBOTS_BYTES, ROBOT, allows
+from thunderbit_dagster.emulator.waiting import stop
 
 MAX_PAGE_BYTES: Final = 10 * 1024 * 1024
 MAX_REDIRECTS: Final = 10
@@ -177,10 +178,7 @@ class Fetcher:
 
     async def close(self) -> None:
         """Stop shared work and close idle connections."""
-        shared = list(self._shared)
-        for task in shared:
-            task.cancel()
-        await asyncio.gather(*shared, return_exceptions=True)
+        await stop(self._shared)
         if self._pool is not None:
             await self._pool.aclose()
 

@@ -29,13 +29,16 @@ _LOOKS_UP: Final = 4
 
 # Stands for a backslash until the library is done, which would double a real one. No cleaned text holds it.
 _ESCAPE: Final = "\ufdd0"
+# Stands for a backslash of the page, which needs another one before it where it would escape what follows.
+_BACKSLASH: Final = "\ufdd1"
+_ESCAPING: Final = re.compile(r"\ufdd1(?=[!-/:-@\[-`{-~\ufdd0\ufdd1\n]|\Z)")
 # What Markdown would take for markup: emphasis at the edge of a word, tags, code spans, links.
 _MARKUP: Final = re.compile(r"\*(?=\S)|(?<=\S)\*|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|<(?=[A-Za-z/!?])|`|\](?=[(\[])")
 _WRAPPERS: Final = frozenset(
     {"div", "span", "section", "article", "center", "font", "blockquote", "ul", "li", "b", "i"}
 )
 _DEEPEST: Final = 500
-_CODE: Final = frozenset({"code", "pre", "kbd", "samp", "tt", "var"})
+_CODE: Final = frozenset({"code", "pre", "kbd", "samp", "tt"})
 _SECTIONS: Final = ("aside", "header", "footer", "form", "fieldset")
 
 
@@ -55,7 +58,7 @@ def to_markdown(content: html.HtmlElement, base: str) -> str:
         written = convert(etree.tostring(content, encoding="unicode", method="html", with_tail=False), _OPTIONS)
     except (ValueError, RuntimeError) as error:
         raise ApiError("MARKDOWN_CONVERSION_FAILED", f"The page cannot be written as Markdown: {error}.") from None
-    text = (written.content or "").replace(_ESCAPE, "\\").strip("\n")
+    text = _with_backslashes(written.content or "").strip("\n")
     return text + "\n" if text.strip() else ""
 
 
@@ -108,9 +111,13 @@ def _escape_text(content: html.HtmlElement) -> None:
         if not isinstance(element.tag, str):
             continue
         if element.text and not _is_code(element):
-            element.text = _MARKUP.sub(_escaped, clean(element.text))
+            element.text = _MARKUP.sub(_escaped, clean(element.text).replace("\\", _BACKSLASH))
         if element.tail and element is not content and not _is_code(element.getparent()):
-            element.tail = _MARKUP.sub(_escaped, clean(element.tail))
+            element.tail = _MARKUP.sub(_escaped, clean(element.tail).replace("\\", _BACKSLASH))
+
+
+def _with_backslashes(text: str) -> str:
+    return _ESCAPING.sub(r"\\\\", text).replace(_BACKSLASH, "\\").replace(_ESCAPE, "\\")
 
 
 def _escaped(found: "re.Match[str]") -> str:

@@ -66,10 +66,11 @@ class Store:
     """
 
     def __init__(self, data_dir: Path | None) -> None:
+        self._db = sqlite3.connect(_location(data_dir), isolation_level=None, timeout=1.0, check_same_thread=False)
         try:
-            self._db = sqlite3.connect(_location(data_dir), isolation_level=None, timeout=1.0, check_same_thread=False)
             self._prepare(durable=data_dir is not None)
-        except sqlite3.OperationalError as error:
+        except (sqlite3.Error, ValueError) as error:
+            self._db.close()
             if "locked" not in str(error):
                 raise
             raise StoreInUseError(f"another emulator uses {data_dir}") from None
@@ -193,12 +194,12 @@ class Store:
             self._db.execute("DELETE FROM page_ids WHERE page <= ?", cut)
 
     def search_pages(self, words: list[str], *, limit: int, host: str | None = None) -> list[FoundPage]:
-        """The pages that hold any of the words, best first (BM25)."""
+        """The pages that hold a word that begins like one of `words`, best first (BM25)."""
         if not words:
             return []
         query = """SELECT url, title, snippet(pages, 3, '', '', ' ... ', 24) FROM pages
                    WHERE pages MATCH ? AND (? IS NULL OR host = ? OR host LIKE '%.' || ?) ORDER BY rank LIMIT ?"""
-        match = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
+        match = " OR ".join('"' + word.replace('"', '""') + '"*' for word in words)
         return [FoundPage(*found) for found in self._db.execute(query, (match, host, host, host, limit))]
 
     def _jobs(self, query: str, *values: object) -> Iterator[jobs.Job]:

@@ -19,6 +19,7 @@ from thunderbit_dagster.emulator.options import WebhookTarget
 from thunderbit_dagster.emulator.present import webhook_payload
 from thunderbit_dagster.emulator.settings import EmulatorSettings
 from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.waiting import stop, within
 
 _KEPT_DELIVERIES = 10_000
 
@@ -77,10 +78,7 @@ class Courier:
 
     async def close(self) -> None:
         """Stop; what is undelivered is taken up after a restart."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await stop(self._running)
 
     async def _announce(self, job: Job, target: WebhookTarget, attempts: int) -> None:
         actions = [rule.action for rule in self._plan.for_webhook("/" + job.route)]
@@ -109,7 +107,7 @@ class Courier:
         status: int | None = None
         try:
             sent = self._fetcher.post(target.url, headers, body)
-            status = await asyncio.wait_for(sent, self._settings.webhook_timeout)
+            status = await within(self._settings.webhook_timeout, sent)
         except (ApiError, asyncio.TimeoutError):
             pass  # no answer; the next attempt may have more luck
         self.deliveries.append(Delivery(job.id, now, status))

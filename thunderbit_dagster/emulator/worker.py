@@ -19,6 +19,7 @@ from thunderbit_dagster.emulator.fetch import Fetcher, GuardedBackend, RobotsGat
 from thunderbit_dagster.emulator.options import Batch, PageOptions, WebhookTarget, check_url, parse, parse_options
 from thunderbit_dagster.emulator.settings import EmulatorSettings
 from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.waiting import stop, within
 from thunderbit_dagster.emulator.webhooks import Courier
 
 _log = logging.getLogger(__name__)
@@ -98,10 +99,7 @@ class Engine:
 
     async def close(self) -> None:
         """Stop all work; what is unfinished is taken up after a restart."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(self._tasks.values())
         await self.courier.close()
         await self.fetcher.close()
         self._cpu.shutdown(wait=True, cancel_futures=True)
@@ -198,13 +196,13 @@ class Engine:
 
     async def _in_time(self, kind: JobKind, url: str, options: PageOptions, robots: RobotsGate) -> Product:
         try:
-            return await asyncio.wait_for(self._page(kind, url, options, robots), options.timeout / 1000)
+            return await within(options.timeout / 1000, self._page(kind, url, options, robots))
         except asyncio.TimeoutError:
             raise ApiError("SCRAPE_TIMEOUT", f"The page took longer than {options.timeout} ms.") from None
 
     async def _slot_in_time(self, account: Account, seconds: float) -> None:
         try:
-            await asyncio.wait_for(account.slots.acquire(), seconds)
+            await within(seconds, account.slots.acquire())
         except asyncio.TimeoutError:
             raise ApiError("REQUEST_TIMEOUT", "All slots of the plan stayed busy.") from None
 

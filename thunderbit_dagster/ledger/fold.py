@@ -82,15 +82,9 @@ class Submission:
         return self.refused_here + self.refused_alone
 
     @property
-    def recorded_duplicates(self) -> list[DuplicateUrl]:
-        """Repeated URLs as they were found, also of pages that were never sent."""
-        return [*self.opened.duplicates, *(url for record in self.amendments for url in record.duplicates)]
-
-    @property
     def duplicates(self) -> list[DuplicateUrl]:
-        """Repeated URLs whose page a job holds or the API refused: each gets that page's row."""
-        held = self.covered.keys() | {url.position for url in self.refused_alone}
-        return [url for url in self.recorded_duplicates if url.first in held]
+        """Repeated URLs, each of a page that a job holds or the API refused: they get that page's row."""
+        return [url for record in self.amendments for url in record.duplicates]
 
     @property
     def known(self) -> dict[int, str]:
@@ -112,6 +106,12 @@ class Submission:
     def covered(self) -> dict[int, Item]:
         """The URLs that a job holds, by position."""
         return {item.position: item for post in self.running for item in post.intent.items}
+
+    @property
+    def billable(self) -> int:
+        """Pages that were paid or may have to be, each once a POST: all but those of refused ones."""
+        posts = [post for post in self.posts.values() if not post.refused]
+        return sum(len({item.job_position for item in post.intent.items}) for post in posts)
 
     @property
     def resubmitted(self) -> Counter[int]:

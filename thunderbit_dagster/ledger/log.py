@@ -11,9 +11,11 @@ import dagster as dg
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.fold import Submission, fold
 from thunderbit_dagster.ledger.records import (
+    ENDED,
     AnyRecord,
     Collected,
     Intent,
+    LedgerError,
     Opened,
     Progress,
     Recorded,
@@ -30,6 +32,13 @@ Keys = Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that this version cannot read, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A record with the event that carries it. ``storage_id`` grows with time, ``at`` is a Unix time."""
 
@@ -37,7 +46,10 @@ class Entry:
     at: float
     partition_key: str | None
     run_id: str
-    record: AnyRecord
+    record: AnyRecord | Unreadable
+
+
+ReadEvent = Callable[[dg.EventLogRecord], Entry | None]
 
 
 @dataclass(frozen=True)
@@ -77,10 +89,22 @@ class LedgerReader:
         """The newest ``collected`` record of each partition; ``failed`` is published last."""
         return _newest(self._newest_first(self.instance.fetch_materializations, "failed", keys), keys, Collected)
 
-    def since(self, asset: str, after_storage_id: int, *, observations: bool = False) -> Iterator[Entry]:
-        """All records of an asset after a storage id, oldest first."""
+    def since(
+        self, asset: str, after_storage_id: int, *, observations: bool = False, keys: Keys = None
+    ) -> Iterator[Entry]:
+        """All records of an asset, or of some of its partitions, after a storage id, oldest first.
+
+        A record that cannot be read comes as ``Unreadable``: it concerns its partition only.
+        """
         fetch: Fetch = self.instance.fetch_observations if observations else self.instance.fetch_materializations
-        return self._pages(fetch, self._filter(asset, None, after_storage_id), ascending=True)
+        wanted = self._filter(asset, keys, after_storage_id)
+        return read_entries(fetch, wanted, ascending=True, read=_tolerant_entry)
+
+    def since_time(self, asset: str, after: float, *, observations: bool = False) -> Iterator[Entry]:
+        """All records of an asset after a Unix time, oldest first; as in ``since``, some may be ``Unreadable``."""
+        fetch: Fetch = self.instance.fetch_observations if observations else self.instance.fetch_materializations
+        wanted = dg.AssetRecordsFilter(asset_key=self.crawl.key(asset), after_timestamp=after)
+        return read_entries(fetch, wanted, ascending=True, read=_tolerant_entry)
 
     def collected_since(self, after: float) -> dict[str | None, Collected]:
         """The newest ``collected`` record of each partition that was published after a Unix time."""
@@ -101,26 +125,48 @@ class LedgerReader:
         return dg.AssetRecordsFilter(asset_key=self.crawl.key(asset), asset_partitions=keys, after_storage_id=after)
 
     def _pages(self, fetch: Fetch, wanted: dg.AssetRecordsFilter, *, ascending: bool) -> Iterator[Entry]:
-        cursor: str | None = None
-        while True:
-            page = fetch(wanted, limit=PAGE, cursor=cursor, ascending=ascending)
-            yield from filter(None, map(_entry, page.records))
-            if not page.has_more:
-                return
-            cursor = page.cursor
+        return read_entries(fetch, wanted, ascending=ascending)
 
 
 def _entry(event: dg.EventLogRecord) -> Entry | None:
     asset_event = event.asset_materialization or event.asset_observation
     record = from_metadata(asset_event.metadata) if asset_event else None
-    if record is None:
+    if asset_event is None or record is None:
         return None
-    return Entry(event.storage_id, event.timestamp, event.partition_key, event.run_id, record)
+    return Entry(event.storage_id, event.timestamp, asset_event.partition, event.run_id, record)
+
+
+def _tolerant_entry(event: dg.EventLogRecord) -> Entry | None:
+    try:
+        return _entry(event)
+    except LedgerError as error:
+        return Entry(event.storage_id, event.timestamp, event.partition_key, event.run_id, Unreadable(str(error)))
+
+
+def read_entries(
+    fetch: Fetch, wanted: dg.AssetRecordsFilter, *, ascending: bool, read: ReadEvent = _entry
+) -> Iterator[Entry]:
+    """The records that a filter lets through, page by page."""
+    cursor: str | None = None
+    while True:
+        page = fetch(wanted, limit=PAGE, cursor=cursor, ascending=ascending)
+        yield from filter(None, map(read, page.records))
+        if not page.has_more:
+            return
+        cursor = page.cursor
 
 
 def newest_progress(entries: Iterable[Entry]) -> dict[str, Progress]:
-    """The last word on each job, given oldest first."""
-    return {entry.record.job: entry.record for entry in entries if isinstance(entry.record, Progress)}
+    """The last word on each job, given oldest first. An end stands, whatever a slower observer wrote after it."""
+    newest: dict[str, Progress] = {}
+    for entry in entries:
+        record = entry.record
+        if not isinstance(record, Progress):
+            continue
+        before = newest.get(record.job)
+        if before is None or before.status not in ENDED or record.status in ENDED:
+            newest[record.job] = record
+    return newest
 
 
 def _newest(entries: Iterable[Entry], keys: Collection[str | None], kind: type[RecordT]) -> dict[str | None, RecordT]:

@@ -3,7 +3,10 @@
 Observations on ``submissions`` tell the story of a submission: ``opened``, then for each POST an ``intent``
 before it and ``recorded``, ``refused`` or ``lost`` right after it. Its materialization carries ``sealed``:
 everything that was wanted has been sent. Observations on ``succeeded`` carry ``progress`` of a job, and the
-materializations of ``succeeded`` and ``failed`` carry ``collected``.
+materializations of ``succeeded`` and ``failed`` carry ``collected``; ``key_refused`` stands among the observations on
+``succeeded`` when the API did not accept the key. Observations on ``thunderbit/webhooks``, which all
+crawls share, carry ``notified``: what the API said by itself of a job. Observations on ``thunderbit/credits`` carry
+``reserved`` and ``settled``: what the jobs of an account cost.
 """
 
 from __future__ import annotations
@@ -14,8 +17,19 @@ from typing import Annotated, Any, Final, Literal
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from thunderbit_dagster.api.codes import JobStatus
+
 RECORD_KEY = "thunderbit/record"
 RECORD_VERSION: Final = 1
+
+LOST: Final = "LOST"
+"""The API does not know the job any more."""
+EXPIRED: Final = "EXPIRED"
+"""The job is past its deadline, and may run on and bill."""
+STOPPED: Final = "STOPPED"
+"""The job is past its deadline and was cancelled for it."""
+ENDED: Final = frozenset({status.value for status in JobStatus if status.is_terminal} | {LOST, EXPIRED, STOPPED})
+"""Statuses after which a job is not polled again."""
 
 
 class LedgerError(Exception):
@@ -76,11 +90,10 @@ class Opened(Record):
     account: str
     total: int
     rejected: tuple[RejectedUrl, ...] = ()
-    duplicates: tuple[DuplicateUrl, ...] = ()
 
 
 class Amended(Record):
-    """The URL list changed while the submission was open: more URLs that need no request of their own."""
+    """URLs that need no request of their own: repeats of pages that were sent, and refused ones found later."""
 
     event: Literal["amended"] = "amended"
     rejected: tuple[RejectedUrl, ...] = ()
@@ -149,7 +162,7 @@ class Sealed(Record):
 
 
 class Progress(BaseModel):
-    """What a status poll saw of a job. ``status`` is the API's word, or LOST, or EXPIRED (past its deadline)."""
+    """What a status poll saw of a job. ``status`` is the API's word, or LOST, EXPIRED or STOPPED."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -165,6 +178,34 @@ class Progress(BaseModel):
     at: float
 
 
+class KeyRefused(BaseModel):
+    """The API did not accept the key. ``account`` is the fingerprint of origin and key, ``at`` a Unix time."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = RECORD_VERSION
+    event: Literal["key_refused"] = "key_refused"
+    account: str
+    message: str
+    at: float
+
+
+class Notified(BaseModel):
+    """A signed call of the API named a job, as ``distill/<id>``, and its status; ``at`` is when it came.
+
+    ``intent_id`` is the intent whose POST asked for the call, so that a job whose reply was lost is found.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = RECORD_VERSION
+    event: Literal["notified"] = "notified"
+    job: str
+    status: str
+    intent_id: str | None = None
+    at: float
+
+
 class Collected(Record):
     """The submission's rows were published."""
 
@@ -173,8 +214,33 @@ class Collected(Record):
     failed: int
 
 
+class Reserved(BaseModel):
+    """Credits are set aside for a POST that is about to be made. ``account`` is the fingerprint of origin and key."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = RECORD_VERSION
+    event: Literal["reserved"] = "reserved"
+    account: str
+    crawl: str
+    intent_id: str
+    credits: int
+
+
+class Settled(BaseModel):
+    """What a reservation came to: the bill of its job, or nothing when the POST was not made or not accepted."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = RECORD_VERSION
+    event: Literal["settled"] = "settled"
+    intent_id: str
+    credits: int
+    job: str | None = None
+
+
 SubmissionRecord = Opened | Amended | Intent | Recorded | Refused | Lost
-AnyRecord = SubmissionRecord | Sealed | Progress | Collected
+AnyRecord = SubmissionRecord | Sealed | Progress | KeyRefused | Collected | Reserved | Settled | Notified
 _READER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="event")])
 
 

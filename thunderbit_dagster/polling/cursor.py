@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
+
+MARKS = 200
+"""Crawls with a mark of their own; more of them share one. Dagster copies the cursor into every tick."""
 
 
 class Cursor(BaseModel):
@@ -13,8 +18,9 @@ class Cursor(BaseModel):
     Attributes:
         start: The polling window's beginning, a Unix time; jobs due in (start, end] are asked.
         end: Its end: the time of the tick that opened it.
-        after: The last job asked when a tick ran out of time, so that the next one goes on behind it;
-            None when the window is done.
+        after: The turn of the last job asked when a tick was over before all were, so that the next one goes
+            on behind it; None when the window is done.
+        accepted: When the API last accepted the key after it had refused one.
         low: For each crawl the storage id at and below which every submission is known to be collected.
     """
 
@@ -22,6 +28,7 @@ class Cursor(BaseModel):
     start: float = 0.0
     end: float = 0.0
     after: str | None = None
+    accepted: float = 0.0
     low: dict[str, int] = Field(default_factory=dict)
 
     def window(self, now: float) -> Cursor:
@@ -32,6 +39,31 @@ class Cursor(BaseModel):
         if self.after is not None:
             return self
         return self.model_copy(update={"start": min(self.end, now), "end": now})
+
+    def closed(self, now: float) -> Cursor:
+        """The cursor of a tick that leaves its window undone and asks for no rest of it."""
+        return self.model_copy(update={"start": min(self.end, now), "end": now, "after": None})
+
+    def mark(self, crawl: str, crawls: Collection[str]) -> int:
+        """The storage id after which to read a crawl, one of ``crawls``."""
+        return self.low.get(crawl, self.low.get(shared_mark(crawls), 0))
+
+
+def pack_marks(low: Mapping[str, int], blocked: Collection[str]) -> dict[str, int]:
+    """The marks of all crawls, few enough for the cursor.
+
+    ``blocked`` are the crawls that hold something back. Storage ids are those of one log, so what is settled
+    for one crawl is settled for each crawl that holds nothing back.
+    """
+    if len(low) <= MARKS:
+        return dict(low)
+    held = [low[name] for name in blocked]
+    return {shared_mark(low): min(held) if held else max(low.values())}
+
+
+def shared_mark(crawls: Collection[str]) -> str:
+    """The name under which exactly these crawls share a mark: with one more or less it counts for none."""
+    return "*" + hashlib.sha256("\n".join(sorted(crawls)).encode()).hexdigest()[:16]
 
 
 def read_cursor(text: str | None) -> Cursor:

@@ -6,17 +6,29 @@ the window since the tick before it.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
-from thunderbit_dagster.api.codes import JobStatus
-from thunderbit_dagster.ledger.records import Progress
+from thunderbit_dagster.ledger.records import ENDED, EXPIRED, LOST, STOPPED, Progress
 
-LOST = "LOST"
-EXPIRED = "EXPIRED"
+__all__ = [
+    "ENDED",
+    "EXPIRED",
+    "GROWTH",
+    "LONGEST",
+    "LOST",
+    "NOT_FOUND",
+    "SHORTEST",
+    "STOPPED",
+    "Watched",
+    "is_due",
+    "next_poll",
+    "turn",
+]
+
 NOT_FOUND = "NOT_FOUND"
-ENDED = frozenset({status.value for status in JobStatus if status.is_terminal} | {LOST, EXPIRED})
-"""Statuses after which a job is not polled again."""
+"""The API did not know the job when last asked, which may be a slip."""
 
 FIRST_SECONDS, SECONDS_PER_URL, FIRST_MAX = 2.0, 0.1, 15.0
 SHORTEST, LONGEST = 5.0, 120.0
@@ -27,12 +39,17 @@ REMAINING_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A job to watch: its URLs, when it was submitted (Unix time) and what the newest observation says."""
+    """A job to watch: its URLs, when it was submitted (Unix time) and what the newest observation says.
+
+    ``deadline`` is the Unix time after which it is given up, and cancelled when ``cancel_late`` says so.
+    """
 
     job: str
     size: int
     submitted_at: float
     progress: Progress | None = None
+    deadline: float = math.inf
+    cancel_late: bool = False
 
     @property
     def ended(self) -> bool:
@@ -53,8 +70,16 @@ def next_poll(watched: Watched, after: float) -> float:
 
 
 def is_due(watched: Watched, start: float, end: float) -> bool:
-    """Whether the job's series has a time in the window (start, end]."""
-    return next_poll(watched, start) <= end
+    """Whether the job's series has a time in the window (start, end].
+
+    A job last seen after the window's end was seen by a clock that has stepped back since: it is due.
+    """
+    return _anchor(watched)[0] > end or next_poll(watched, start) <= end
+
+
+def turn(watched: Watched) -> str:
+    """The job's place in a rotation: 16 hex digits, however long the API makes its ids."""
+    return hashlib.sha256(watched.job.encode()).hexdigest()[:16]
 
 
 def _anchor(watched: Watched) -> tuple[float, float]:

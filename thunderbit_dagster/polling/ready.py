@@ -13,6 +13,8 @@ from thunderbit_dagster.polling.watch import OpenSubmission, Watch
 GATHER_SECONDS = 120.0
 """Partitions that one run submitted are collected together, but none waits longer than this for the others."""
 MAX_ATTEMPTS = 3
+MAX_REQUESTS = 25
+"""Runs asked for in one tick: Dagster looks each run key up and launches one after another."""
 RETRY_SECONDS, RETRY_GROWTH = 60.0, 4.0
 
 
@@ -78,6 +80,13 @@ def collect_requests(crawl: Crawl, submissions: Iterable[OpenSubmission], runs: 
     keys = [key for key in by_key if key is not None]
     ranges = group_into_ranges(keys, crawl.axes, crawl.max_partitions_per_run) if keys else []
     return [_request([by_key[key] for key in one.keys], one.start, one.end, runs) for one in ranges]
+
+
+def first_requests(
+    requests: Iterable[tuple[Crawl, CollectRequest]], limit: int = MAX_REQUESTS
+) -> list[tuple[Crawl, CollectRequest]]:
+    """The requests whose submissions have waited longest; the next ticks make the others."""
+    return sorted(requests, key=lambda one: min(each.storage_id for each in one[1].submissions))[:limit]
 
 
 def _request(submissions: list[OpenSubmission], start: str | None, end: str | None, runs: PastRuns) -> CollectRequest:

@@ -3,23 +3,37 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
+from thunderbit_dagster.api.client import ThunderbitClient
+from thunderbit_dagster.api.codes import PLANS
+from thunderbit_dagster.api.errors import AuthenticationError
+from thunderbit_dagster.api.retry import RetryPolicy
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.ledger.records import Progress, to_metadata
+from thunderbit_dagster.ledger.notices import recent_notices
+from thunderbit_dagster.ledger.records import KeyRefused, Progress, to_metadata
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.polling.cursor import Cursor, read_cursor
-from thunderbit_dagster.polling.pace import is_due, next_poll
-from thunderbit_dagster.polling.poll import Poller, expired
+from thunderbit_dagster.polling.called import called_jobs, notices_since
+from thunderbit_dagster.polling.cursor import Cursor, pack_marks, read_cursor
+from thunderbit_dagster.polling.pace import Watched, is_due, next_poll, turn
+from thunderbit_dagster.polling.poll import NAMED_PROBLEMS, Poller
 from thunderbit_dagster.polling.ready import (
     CollectRequest,
     PastRuns,
     collect_requests,
     collectable,
+    first_requests,
     given_up,
+)
+from thunderbit_dagster.polling.refusal import (
+    KeyRefusedError,
+    is_probe_due,
+    refusal_summary,
+    refusal_text,
+    standing_refusal,
 )
 from thunderbit_dagster.polling.watch import Watch, read_watch
 from thunderbit_dagster.publishing import Metadata
@@ -40,6 +54,22 @@ IDS_PER_TAG = 100
 STALE_SECONDS = 1_800.0
 """An active run without a sign of life for so long is taken for dead."""
 
+WORKERS = 8
+"""Status requests under way at once."""
+MAX_POLLS = max(plan.requests_per_minute for plan in PLANS.values())
+"""Jobs asked in one tick: what the largest plan allows in a minute."""
+MAX_OBSERVATIONS = 300
+"""Changes told in one tick: Dagster's daemon writes them one by one, some 6 ms each."""
+TERSE_FROM = 500
+"""With more open jobs than this only what decides something is told: the log is read whole in each tick."""
+BEGIN_SHARE, END_SHARE = 0.6, 0.9
+"""Up to which part of a tick requests are begun, and up to which their answers are waited for."""
+ANSWER_SHARE = 0.4
+"""How long an answer may take, as a part of a tick."""
+LEAST_SHARE = 0.2
+"""The part of a tick in which requests are begun however long reading the event log took."""
+ONCE = RetryPolicy(attempts=1)
+"""What fails is asked again in its turn, not within the tick."""
 
 SENSOR_NAME = "thunderbit_jobs"
 """Collection looks for it to learn whether anyone polls."""
@@ -81,79 +111,167 @@ def build_job_sensor(
 
 @dataclass
 class Tick:
-    """One evaluation of the sensor."""
+    """One evaluation of the sensor.
+
+    ``tick_seconds`` bounds it: requests are begun in its first three fifths and answers waited for until just before
+    its end. Reading the event log counts, but always leaves a fifth to begin requests in.
+    """
 
     context: dg.SensorEvaluationContext
     crawls: Sequence[Crawl]
     thunderbit: ThunderbitResource
     tick_seconds: float
     now: float = field(default_factory=time.time)
-    stop_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.stop_at = time.monotonic() + self.tick_seconds
+    began: float = field(default_factory=time.monotonic)
 
     def evaluate(self) -> dg.SensorResult:
-        """Read what is open, poll what is due, request what is ready."""
-        cursor = read_cursor(self.context.cursor).window(self.now)
-        watches = {crawl.name: self._watch(crawl, cursor) for crawl in self.crawls}
-        poller = self._poll(watches, cursor)
-        observations = [
-            observation for crawl in self.crawls for observation in self._progress(crawl, watches[crawl.name], poller)
-        ]
-        requests = [request for crawl in self.crawls for request in self._runs(crawl, watches[crawl.name])]
-        self._remember(cursor, watches, poller)
+        """Read what is open, poll what is due, request what is ready.
+
+        Raises:
+            KeyRefusedError: the API does not accept the key; said once.
+        """
+        before = read_cursor(self.context.cursor)
+        watches = {crawl.name: self._watch(crawl, before) for crawl in self.crawls}
+        with self._open_client() as client:
+            refusals = [one for watch in watches.values() for one in watch.refusals]
+            refusal = standing_refusal(refusals, client.account_fingerprint, before.accepted)
+            if refusal:
+                return self._try_key(client, refusal, before, watches)
+            cursor = before.window(self.now)
+            terse = _open_jobs(watches) > TERSE_FROM
+            first = self._poller(client, last=None, terse=terse)
+            poller = self._poller(client, last=cursor.after, terse=terse)
+            try:
+                called = self._called(watches, before.end)
+                first.poll_all(called)
+                done = set() if first.truncated else {one.job for one in called}
+                poller.most_changes = MAX_OBSERVATIONS - len(first.changes)
+                poller.poll_all(one for one in _due(watches, cursor) if one.job not in done)
+            except AuthenticationError as error:
+                raise self._refused(client, error, watches) from error
+        self._warn_of_slow_answers(poller)
+        poller.changes = [*first.changes, *poller.changes]
+        return self._result(cursor, watches, poller)
+
+    def _warn_of_slow_answers(self, poller: Poller) -> None:
+        if poller.broken > max(poller.answered, NAMED_PROBLEMS):
+            self.context.log.warning(
+                "Most jobs could not be read. If the API is slow to answer, raise `sensor_tick_seconds`: an answer is "
+                "waited for %.1f s",
+                self.tick_seconds * ANSWER_SHARE,
+            )
+
+    def _called(self, watches: dict[str, Watch], last_tick: float) -> list[Watched]:
+        """The jobs of which the API has spoken by itself: they are asked before all others."""
+        since = notices_since(watches.values(), last_tick)
+        notices = recent_notices(self.context.instance, self.now, since=since)
+        return called_jobs(watches.values(), notices, last_tick)
+
+    def _result(self, cursor: Cursor, watches: dict[str, Watch], poller: Poller) -> dg.SensorResult:
+        observations = [one for crawl in self.crawls for one in self._progress(crawl, watches[crawl.name], poller)]
+        chosen = first_requests((crawl, one) for crawl in self.crawls for one in self._runs(crawl, watches[crawl.name]))
+        requests = [run_request(crawl, request) for crawl, request in chosen]
+        after = (poller.last or "") if poller.truncated else None
+        self._remember(cursor.model_copy(update={"after": after}), watches)
         if requests:
             return dg.SensorResult(run_requests=requests, asset_events=observations)
         return dg.SensorResult(skip_reason=self._summary(watches), asset_events=observations)
 
+    def _open_client(self) -> ThunderbitClient:
+        """A client whose calls end with the tick, whatever the API does."""
+        patience = self.tick_seconds * ANSWER_SHARE
+        timeout = min(self.thunderbit.request_timeout, patience)
+        return self.thunderbit.open_client(max_wait=patience / 2, request_timeout=timeout, retry=ONCE)
+
+    def _poller(self, client: ThunderbitClient, *, last: str | None, terse: bool, most: int = MAX_POLLS) -> Poller:
+        now = time.monotonic()
+        stop_at = max(self.began + self.tick_seconds * BEGIN_SHARE, now + self.tick_seconds * LEAST_SHARE)
+        end_at = max(self.began + self.tick_seconds * END_SHARE, stop_at + self.tick_seconds * (1 - END_SHARE))
+        if end_at > self.began + self.tick_seconds:
+            self.context.log.warning(
+                "Reading the event log took %.1f s of `sensor_tick_seconds`, which is %.1f: raise it",
+                now - self.began,
+                self.tick_seconds,
+            )
+        return Poller(
+            client,
+            self.context.log,
+            stop_at,
+            self.thunderbit.explain,
+            clock=lambda: self.now,
+            last=last,
+            end_at=end_at,
+            workers=WORKERS,
+            most=most,
+            most_changes=MAX_OBSERVATIONS,
+            terse=terse,
+        )
+
     def _watch(self, crawl: Crawl, cursor: Cursor) -> Watch:
         reader = LedgerReader(self.context.instance, crawl)
-        watch = read_watch(reader, cursor.low.get(crawl.name, 0), self.now)
+        low = cursor.mark(crawl.name, [one.name for one in self.crawls])
+        watch = read_watch(reader, low, self.now)
         if watch.unknown:
             self.context.log.warning(
                 "%s: open submissions of partitions that no longer exist are ignored: %s",
                 crawl.name,
                 ", ".join(watch.unknown[:20]),
             )
+        for partition, reason in list(watch.unreadable.items())[:20]:
+            self.context.log.error("%s, %s is left alone: %s", crawl.name, partition, reason)
         return watch
 
-    def _poll(self, watches: dict[str, Watch], cursor: Cursor) -> Poller:
-        due = sorted(
-            (
-                watched
-                for watch in watches.values()
-                for watched in watch.jobs().values()
-                if not watched.ended and is_due(watched, cursor.start, cursor.end)
-            ),
-            key=lambda watched: watched.job,
+    def _try_key(
+        self, client: ThunderbitClient, refusal: KeyRefused, before: Cursor, watches: dict[str, Watch]
+    ) -> dg.SensorResult:
+        """Ask one job, now and then, whether the key is accepted again."""
+        cursor = before.closed(self.now)
+        reason = refusal_summary(self.now)
+        if is_probe_due(before.end, self.now):
+            poller = self._poller(client, last=None, terse=True, most=1)
+            try:
+                poller.poll_all(_due(watches, Cursor(end=self.now)))
+            except AuthenticationError as error:
+                self.context.log.info("The key was tried again: %s", error)
+            if poller.answered:
+                cursor = cursor.model_copy(update={"accepted": max(self.now, refusal.at)})
+                reason = "The API accepts the key again; polling goes on with the next tick."
+        self._remember(cursor, watches)
+        return dg.SensorResult(skip_reason=reason)
+
+    def _refused(
+        self, client: ThunderbitClient, error: AuthenticationError, watches: dict[str, Watch]
+    ) -> KeyRefusedError:
+        """The refusal as an event, since a tick that fails keeps no cursor, and as the failure itself."""
+        text = refusal_text(str(error))
+        record = KeyRefused(account=client.account_fingerprint, message=str(error)[:500], at=self.now)
+        crawl, one = next((crawl, one) for crawl in self.crawls for one in watches[crawl.name].open if one.sealed.jobs)
+        self.context.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                crawl.key("succeeded"),
+                partition=one.partition.key,
+                metadata={"event": "the API key was not accepted", **to_metadata(record)},
+            )
         )
-        left = [watched for watched in due if cursor.after is None or watched.job > cursor.after]
-        with self.thunderbit.open_client(max_wait=self.tick_seconds / 2) as client:
-            poller = Poller(client, self.context.log, self.stop_at, self.thunderbit.explain, last=cursor.after)
-            poller.poll_all(left)
-        return poller
+        return KeyRefusedError(text)
 
     def _progress(self, crawl: Crawl, watch: Watch, poller: Poller) -> Iterator[dg.AssetObservation]:
         """Bring the watch up to date with what was seen, and tell it to the event log."""
-        jobs = watch.jobs()
-        seen = [change for change in poller.changes if change.job in jobs]
-        seen_jobs = {change.job for change in seen}
-        overdue = expired(jobs.values(), crawl.job_deadline.total_seconds(), self.now)
-        for progress in [*seen, *(late for late in overdue if late.job not in seen_jobs)]:
-            watch.progress[progress.job] = progress
-            yield self._observation(crawl, watch, progress)
+        homes = watch.homes()
+        for progress in poller.changes:
+            if partition := homes.get(progress.job):
+                watch.progress[progress.job] = progress
+                self.context.log.info(
+                    "%s is %s (%s of %s rows)", progress.job, progress.status, progress.done, progress.total
+                )
+                yield progress_observation(crawl, partition, progress)
 
-    def _observation(self, crawl: Crawl, watch: Watch, progress: Progress) -> dg.AssetObservation:
-        partition = next(one.partition for one in watch.open if any(s.job == progress.job for s in one.sealed.jobs))
-        self.context.log.info("%s is %s (%s of %s rows)", progress.job, progress.status, progress.done, progress.total)
-        return progress_observation(crawl, partition, progress)
-
-    def _runs(self, crawl: Crawl, watch: Watch) -> list[dg.RunRequest]:
+    def _runs(self, crawl: Crawl, watch: Watch) -> list[CollectRequest]:
         if not watch.ready():
             return []
         runs = past_runs(self.context.instance, crawl, min(one.at for one in watch.open), self.now)
-        for one in given_up(watch, runs):
+        hopeless = given_up(watch, runs)
+        for one in hopeless:
             self.context.log.error(
                 "%s, %s: collecting failed %d times; materialize `%s` by hand once the cause is mended",
                 crawl.name,
@@ -161,13 +279,13 @@ class Tick:
                 len(runs.failures[one.sealed.submission_id]),
                 crawl.key("succeeded").to_user_string(),
             )
-        chosen = collectable(watch, runs, self.now)
-        return [run_request(crawl, request) for request in collect_requests(crawl, chosen, runs)]
+        watch.let_go(hopeless, self.now)
+        return collect_requests(crawl, collectable(watch, runs, self.now), runs)
 
-    def _remember(self, cursor: Cursor, watches: dict[str, Watch], poller: Poller) -> None:
+    def _remember(self, cursor: Cursor, watches: dict[str, Watch]) -> None:
         low = {name: watch.low for name, watch in watches.items()}
-        after = (poller.last or "") if poller.truncated else None
-        self.context.update_cursor(cursor.model_copy(update={"after": after, "low": low}).model_dump_json())
+        marks = pack_marks(low, [name for name, watch in watches.items() if watch.blocked])
+        self.context.update_cursor(cursor.model_copy(update={"low": marks}).model_dump_json())
 
     def _summary(self, watches: dict[str, Watch]) -> str:
         waiting = [job for watch in watches.values() for job in watch.jobs().values() if not job.ended]
@@ -175,6 +293,21 @@ class Tick:
             return "No batch job is open."
         seconds = max(0.0, min(next_poll(job, self.now) for job in waiting) - self.now)
         return f"{len(waiting)} batch job(s) are open; the next is asked in {timedelta(seconds=round(seconds))}."
+
+
+def _open_jobs(watches: dict[str, Watch]) -> int:
+    return sum(not job.ended for watch in watches.values() for job in watch.jobs().values())
+
+
+def _due(watches: dict[str, Watch], cursor: Cursor) -> list[Watched]:
+    """The jobs to ask in the cursor's window, in the order of their turns, from where the last tick stopped."""
+    due = {
+        turn(watched): watched
+        for watch in watches.values()
+        for watched in watch.jobs().values()
+        if not watched.ended and is_due(watched, cursor.start, cursor.end)
+    }
+    return [due[place] for place in sorted(due) if cursor.after is None or place > cursor.after]
 
 
 def progress_observation(crawl: Crawl, partition: Partition, progress: Progress) -> dg.AssetObservation:
@@ -228,10 +361,9 @@ def past_runs(instance: dg.DagsterInstance, crawl: Crawl, since: float, now: flo
 
 
 def _run_records(instance: dg.DagsterInstance, crawl: Crawl, since: float) -> Iterable[dg.RunRecord]:
-    for record in instance.get_run_records(dg.RunsFilter(tags={CRAWL_TAG: crawl.name})):
-        if record.create_timestamp.timestamp() < since:
-            return
-        yield record
+    # Some databases keep whole seconds.
+    after = datetime.fromtimestamp(since, timezone.utc) - timedelta(seconds=2)
+    return instance.get_run_records(dg.RunsFilter(tags={CRAWL_TAG: crawl.name}, created_after=after))
 
 
 def _submission_ids(record: dg.RunRecord) -> list[str]:

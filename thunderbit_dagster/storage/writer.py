@@ -73,12 +73,20 @@ class _TableWriter:
         self._flush_bytes = flush_bytes
         self._buffer: list[dict[str, object]] = []
         self._buffered_bytes = 0
-        self._parquet = pq.ParquetWriter(
-            pa.PythonFile(sink, mode="w"),
-            SCHEMAS[table],
+        try:
+            self._parquet = self._opened()
+        except BaseException:
+            sink.discard()
+            raise
+
+    def _opened(self) -> pq.ParquetWriter:
+        """The writer of the file, whose first bytes are written by this."""
+        return pq.ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"),
+            SCHEMAS[self.table],
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
-            use_dictionary=[name for name in SCHEMAS[table].names if name in REPEATING],
+            use_dictionary=[name for name in SCHEMAS[self.table].names if name in REPEATING],
         )
 
     def append(self, row: Mapping[str, object]) -> None:

@@ -1,23 +1,31 @@
 """The ``submissions`` asset: sends a run's partitions and ends; it never waits for a job."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 
+from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.api.models import Job
 from thunderbit_dagster.api.requests import Distill, Extract
+from thunderbit_dagster.cancellation.interrupted import stopping_jobs
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.ledger.credits import CreditReader, day_start
 from thunderbit_dagster.ledger.fold import Submission
 from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.ledger.records import Lost, Recorded, Sealed, to_metadata
+from thunderbit_dagster.ledger.notices import named_by
+from thunderbit_dagster.ledger.records import Intent, Lost, Notified, Recorded, Sealed, to_metadata
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.publishing import Published, publish
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import run_partitions
 from thunderbit_dagster.submission.book import Book
-from thunderbit_dagster.submission.plan import pack, remaining
-from thunderbit_dagster.submission.send import ORPHAN_ADVICE, Sender
+from thunderbit_dagster.submission.guard import Turn
+from thunderbit_dagster.submission.plan import pack, remaining, within_cap
+from thunderbit_dagster.submission.purse import Caps, Purse
+from thunderbit_dagster.submission.reattach import named_job, orphan_advice
+from thunderbit_dagster.submission.send import UNPAID, Sender
 from thunderbit_dagster.submission.view import submission_metadata
 from thunderbit_dagster.urls import CheckedUrls, UrlSourceError, Wanted, check_urls
 
@@ -35,7 +43,8 @@ def build_submissions(crawl: Crawl) -> dg.AssetsDefinition:
     )
     def submissions(context: dg.AssetExecutionContext, thunderbit: ThunderbitResource) -> dg.MaterializeResult[None]:
         run = SubmissionRun(context, crawl, thunderbit)
-        return publish(context, [crawl.key("submissions")], run.execute(), run.problems)[0]
+        with Turn(context, crawl).announced(), stopping_jobs(context, crawl, thunderbit, after_cancel=run.seal_sent):
+            return publish(context, [crawl.key("submissions")], run.execute(), run.problems)[0]
 
     return submissions
 
@@ -48,12 +57,25 @@ class SubmissionRun:
     crawl: Crawl
     thunderbit: ThunderbitResource
     problems: dict[Partition, str] = field(default_factory=dict)
+    checked: dict[Partition, CheckedUrls] = field(default_factory=dict)
+    book: Book | None = None
+    read_urls: Callable[[Partition], list[str]] = field(init=False)
+    capped: dict[Partition, str] = field(default_factory=dict)
+    sending: dict[Partition, tuple[Submission, Sequence[Wanted]]] = field(default_factory=dict)
+    calls: dict[str, list[Notified]] | None = None
+
+    def __post_init__(self) -> None:
+        self.read_urls = self.crawl.url_reader()
 
     def execute(self) -> list[Published]:
         """Send what is not sent yet; the partitions of which everything is sent."""
-        partitions = run_partitions(self.context, self.crawl)
+        partitions = self._free(run_partitions(self.context, self.crawl))
+        if not partitions:
+            return []
         book = Book(self.crawl, self.context.log_event, self._open_submissions(partitions))
-        wanted = {partition: self._open(book, partition) for partition in partitions}
+        self.book = book
+        wanted = {partition: self._affordable(book, partition, self._open(book, partition)) for partition in partitions}
+        self.sending = {p: (book.submissions[p], urls) for p, urls in wanted.items() if p not in self.problems}
         batches = pack({p: urls for p, urls in wanted.items() if p not in self.problems}, self.crawl.urls_per_job)
         sender = Sender(
             book,
@@ -62,12 +84,74 @@ class SubmissionRun:
             self.thunderbit.on_lost_reply,
             self.context.log,
             self.thunderbit.explain,
+            purse=self._purse(),
+            advice=orphan_advice(self.thunderbit),
         )
-        self.problems |= sender.send_all(batches).problems
+        self.problems |= {**self.capped, **sender.send_all(batches).problems}
+        self._name_repeats(book)
         return [self._sealed(p, book.submissions[p]) for p in partitions if p not in self.problems]
 
-    def _submit(self, urls: list[str], request: Distill | Extract) -> Job:
-        return self.thunderbit.client.submit(urls, request, webhook=self.thunderbit.webhook)
+    def _name_repeats(self, book: Book) -> None:
+        """Promise a row to every repeat of a page that was sent; one that is not named now is by the next run."""
+        for partition, checked in self.checked.items():
+            book.amend(partition, remaining(checked, book.submissions[partition]))
+
+    def _free(self, partitions: list[Partition]) -> list[Partition]:
+        """The partitions that no earlier run is sending just now; the others are problems."""
+        self.problems |= Turn(self.context, self.crawl).taken(partitions)
+        return [partition for partition in partitions if partition not in self.problems]
+
+    def seal_sent(self) -> None:
+        """Seal the partitions of a cancelled run of which everything was sent: the sensor collects what is finished.
+
+        The others stay open, as they do when credits run out: the next run sends what is left, and collects
+        the rows of the cancelled jobs together with its own.
+        """
+        if self.book is not None and self.sending:  # before that, not every partition has a submission
+            self._name_repeats(self.book)
+        sealed = [self._sealed(p, submission) for p, (submission, _) in self.sending.items() if self._is_sent(p)]
+        publish(self.context, [self.crawl.key("submissions")], sealed, {}, complete=False)
+        if left := [str(partition) for partition in self.sending if partition not in {one.partition for one in sealed}]:
+            self.context.log.warning(
+                "Not everything was sent of %s; materialize `submissions` again to continue there", ", ".join(left)
+            )
+
+    def _is_sent(self, partition: Partition) -> bool:
+        submission, wanted = self.sending[partition]
+        sent = {url.position for url in wanted} <= submission.known.keys()
+        return sent and partition not in self.problems and partition not in self.capped
+
+    def _submit(self, urls: list[str], request: Distill | Extract, intent_id: str) -> Job:
+        return self.thunderbit.client.submit(urls, request, webhook=self.thunderbit.webhook_of(intent_id))
+
+    def _purse(self) -> Purse:
+        instance, run_id = self.context.instance, self.context.run.run_id
+        record = instance.get_run_record_by_id(run_id)
+        began = record.create_timestamp.timestamp() if record else time.time()
+        return Purse(
+            Caps(self.thunderbit.max_credits_per_run, self.thunderbit.max_credits_per_day),
+            self.crawl.request.credits_per_url(),
+            self.crawl.name,
+            run_id,
+            CreditReader(instance, self.thunderbit.client.account_fingerprint, day_start(began)),
+            self.context.log_event,
+        )
+
+    def _affordable(self, book: Book, partition: Partition, wanted: Sequence[Wanted]) -> Sequence[Wanted]:
+        """The URLs that the partition's cap admits; what it does not is a problem of the partition."""
+        submission, cap = book.submissions.get(partition), self.crawl.max_credits_per_partition
+        if submission is None or cap is None:
+            return wanted
+        price = self.crawl.request.credits_per_url()
+        spent = submission.billable * price
+        fitting = within_cap(wanted, cap, spent, price)
+        if len(fitting) < len(wanted):
+            self.capped[partition] = (
+                f"{UNPAID}: `max_credits_per_partition` is {cap:,}, earlier runs took {spent:,} of it for this "
+                f"submission, and {len(wanted):,} more URLs may cost {len(wanted) * price:,}; the first "
+                f"{len(fitting):,} fit. Raise the cap and materialize again: that run continues here"
+            )
+        return fitting
 
     def _open_submissions(self, partitions: Iterable[Partition]) -> dict[Partition, Submission]:
         """Submissions to continue: not collected yet, and of the same request and account."""
@@ -105,6 +189,7 @@ class SubmissionRun:
         except UrlSourceError as error:
             self.problems[partition] = f"nothing was sent: {error}"
             return []
+        self.checked[partition] = checked
         submission = book.submissions.get(partition)
         if submission is None:
             book.open(partition, checked, *self._fingerprints)
@@ -112,7 +197,7 @@ class SubmissionRun:
         return self._continue(book, partition, submission, checked)
 
     def _read(self, partition: Partition) -> CheckedUrls:
-        checked = check_urls(self.crawl.read_urls(partition), allow_private=self.thunderbit.is_local)
+        checked = check_urls(self.read_urls(partition), allow_private=self.thunderbit.is_local)
         if checked.rejected:
             self.context.log.warning("%s: %d URLs were refused before paying", partition, len(checked.rejected))
         return checked
@@ -132,9 +217,16 @@ class SubmissionRun:
         return list(left.wanted)
 
     def _settle_orphans(self, book: Book, partition: Partition, submission: Submission) -> None:
-        """POSTs without a known answer: found under their home partition, or handled by policy."""
+        """POSTs without a known answer: found under their home partition, named by a webhook, or handled by policy."""
         for post in submission.orphans:
-            found = self._at_home(partition, post.intent.home, post.intent.intent_id)
+            try:
+                found = self._found(book, partition, post.intent)
+            except ThunderbitError as error:
+                self.problems[partition] = (
+                    f"nothing was sent: an earlier submit has no known answer, and the job that a webhook named for it "
+                    f"cannot be read: {self.thunderbit.explain(error)}"
+                )
+                return
             if found:
                 book.note(partition, found.model_copy(update={"submission_id": submission.id}))
             elif self.thunderbit.on_lost_reply == "resubmit":
@@ -146,12 +238,25 @@ class SubmissionRun:
                 )
                 book.note(partition, lost)
             else:
-                self.problems[partition] = f"an earlier submit has no known answer; {ORPHAN_ADVICE}"
+                self.problems[partition] = f"an earlier submit has no known answer; {orphan_advice(self.thunderbit)}"
 
     def _at_home(self, partition: Partition, home: str | None, intent_id: str) -> Recorded | None:
         if home == partition.key:
             return None
         return LedgerReader(self.context.instance, self.crawl).recorded(home, intent_id)
+
+    def _found(self, book: Book, partition: Partition, intent: Intent) -> Recorded | None:
+        return self._at_home(partition, intent.home, intent.intent_id) or self._named(book, partition, intent)
+
+    def _named(self, book: Book, partition: Partition, intent: Intent) -> Recorded | None:
+        if self.calls is None:
+            orphans = {post.intent.intent_id for one in book.submissions.values() for post in one.orphans}
+            self.calls = named_by(self.context.instance, orphans)
+        calls = self.calls.get(intent.intent_id, [])
+        found = named_job(self.thunderbit.client, book.submissions[partition], intent, calls)
+        if found:
+            self.context.log.info("%s: %s is the job of a submit whose reply was lost", partition, found.job)
+        return found
 
     def _sealed(self, partition: Partition, submission: Submission) -> Published:
         total = len(submission.known)

@@ -47,7 +47,6 @@ class Book:
             account=account,
             total=checked.total,
             rejected=_rejected(checked),
-            duplicates=_duplicates(checked),
         )
         self.write(partition, opened)
         self.submissions[partition] = Submission(opened)

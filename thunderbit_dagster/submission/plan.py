@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
 from thunderbit_dagster.ledger.fold import Submission
-from thunderbit_dagster.ledger.records import DuplicateUrl, Item
+from thunderbit_dagster.ledger.records import Item
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.urls import CheckedUrls, Duplicate, Rejected, Wanted, canonical_url
 
@@ -65,71 +65,69 @@ class Batch:
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two smaller jobs; only for a batch of at least two URLs."""
-        middle = len(self.pages) // 2
-        return Batch(self.pages[:middle], self.attempt), Batch(self.pages[middle:], self.attempt)
+        return self.cut(len(self.pages) // 2)
+
+    def cut(self, size: int) -> tuple[Batch, Batch]:
+        """The first so many URLs as one job, the others as another."""
+        return Batch(self.pages[:size], self.attempt), Batch(self.pages[size:], self.attempt)
 
 
 def remaining(checked: CheckedUrls, submission: Submission | None) -> CheckedUrls:
     """What a run still has to do for a list of which an open submission may hold a part.
 
-    Pages are matched by canonical URL and the rest as written, not by place, so a list that was edited in
-    between is joined to what was sent. A new URL whose place is taken goes to the end.
+    Pages are matched by canonical URL and refused URLs as written, not by place, so a list that was edited in
+    between is joined to what was sent; a new URL whose place is taken goes to the end. Repeats are named
+    only of pages that a job holds (or that the API refused): those of other pages come up again once they
+    are sent.
     """
     if submission is None:
-        return checked
-    places = _Places(submission, checked)
-    # Another spelling of a page that a job holds is a repeat of it, with a row of its own.
-    respelled = [url for url in checked.wanted if url.canonical in places.pages and places.is_new_spelling(url)]
-    wanted = [places.seat_page(url) for url in checked.wanted if url.canonical not in places.pages]
-    rejected = [places.seat(url) for url in checked.rejected if not places.holds_rejected(url)]
-    again: list[Wanted | Duplicate] = [*respelled, *checked.duplicates]
-    repeats = [
-        Duplicate(url.position, url.url, places.pages[canonical_url(url.url)])
-        for url in again
-        if not places.holds_repeat(url)
-    ]
-    return CheckedUrls(tuple(wanted), tuple(places.seat(url) for url in repeats), tuple(rejected))
+        return CheckedUrls(checked.wanted, (), checked.rejected)
+    places = _Places(submission)
+    repeats = [url for url in _in_order(checked) if _page(url) in places.pages and not places.holds(url)]
+    refused = [url for url in checked.rejected if not places.holds_rejected(url)]
+    wanted = [url for url in checked.wanted if url.canonical not in places.pages]
+    return CheckedUrls(
+        wanted=tuple(places.seat(url) for url in wanted),
+        rejected=tuple(places.seat(url) for url in refused),
+        duplicates=tuple(
+            places.seat(Duplicate(url.position, url.url, first=places.pages[_page(url)])) for url in repeats
+        ),
+    )
+
+
+def _in_order(checked: CheckedUrls) -> list[Wanted | Duplicate]:
+    """Every URL that can be fetched, in the list's order."""
+    urls: list[Wanted | Duplicate] = [*checked.wanted, *checked.duplicates]
+    return sorted(urls, key=lambda url: url.position)
+
+
+def _page(url: Wanted | Duplicate) -> str:
+    return url.canonical if isinstance(url, Wanted) else canonical_url(url.url)
 
 
 class _Places:
     """Places in a partition's list: those that the submission has given away, and free ones for new URLs."""
 
-    def __init__(self, submission: Submission, checked: CheckedUrls) -> None:
+    def __init__(self, submission: Submission) -> None:
         refused_alone = {url.position: url.url for url in submission.refused_alone}
         held = {position: item.url for position, item in submission.covered.items()} | refused_alone
         self.pages = {canonical_url(url): position for position, url in held.items()}
-        self._spellings = Counter(held.values())
+        self._rows = Counter([*held.values(), *(url.url for url in submission.duplicates)])
         self._rejected = Counter(url.url for url in submission.refused_here)
-        repeats = submission.recorded_duplicates
-        # A page that was never sent keeps its place only while the list repeats it as it did.
-        listed, before = _by_page(checked.duplicates), _by_page(repeats)
-        unchanged = {page for page, urls in before.items() if urls == listed.get(page)}
-        self._promised = {canonical_url(url.url): url.first for url in repeats if canonical_url(url.url) in unchanged}
-        alive = unchanged | self.pages.keys()
-        self._repeats = Counter(url.url for url in repeats if canonical_url(url.url) in alive)
-        self._taken = {*submission.known, *(place for url in repeats for place in (url.first, url.position))}
+        self._taken = set(submission.known)
 
-    def is_new_spelling(self, url: Wanted) -> bool:
-        return not self._spend(self._spellings, url.url)
+    def holds(self, url: Wanted | Duplicate) -> bool:
+        """Whether a row for this spelling is promised already; each row counts once."""
+        return self._spend(self._rows, url.url)
 
     def holds_rejected(self, url: Rejected) -> bool:
         return self._spend(self._rejected, url.url)
-
-    def holds_repeat(self, url: Wanted | Duplicate) -> bool:
-        return self._spend(self._repeats, url.url) or self._spend(self._spellings, url.url)
 
     def seat(self, url: Seated) -> Seated:
         """The URL with a place that nobody has."""
         position = max(self._taken) + 1 if url.position in self._taken else url.position
         self._taken.add(position)
         return replace(url, position=position)
-
-    def seat_page(self, url: Wanted) -> Wanted:
-        """A page with its place, which repeats of it may already name."""
-        promised = self._promised.get(url.canonical)
-        seated = self.seat(url) if promised is None else replace(url, position=promised)
-        self.pages[url.canonical] = seated.position
-        return seated
 
     @staticmethod
     def _spend(held: Counter[str], url: str) -> bool:
@@ -139,12 +137,9 @@ class _Places:
         return True
 
 
-def _by_page(repeats: Iterable[Duplicate | DuplicateUrl]) -> dict[str, Counter[str]]:
-    """Repeated URLs as written, by the page they are of."""
-    pages: dict[str, Counter[str]] = {}
-    for url in repeats:
-        pages.setdefault(canonical_url(url.url), Counter())[url.url] += 1
-    return pages
+def within_cap(wanted: Sequence[Wanted], cap: int | None, spent: int, price: int) -> Sequence[Wanted]:
+    """The URLs from the front whose price fits a cap of which a part is spent, all in credits."""
+    return wanted if cap is None else wanted[: max(0, cap - spent) // price]
 
 
 def pack(wanted: Mapping[Partition, Iterable[Wanted]], size: int) -> list[Batch]:

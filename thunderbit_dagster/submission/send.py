@@ -22,12 +22,15 @@ from thunderbit_dagster.api.errors import (
 )
 from thunderbit_dagster.api.models import Job
 from thunderbit_dagster.api.requests import Distill, Extract
+from thunderbit_dagster.interrupts import hold_interrupts
 from thunderbit_dagster.ledger.fold import URL_REFUSALS
 from thunderbit_dagster.ledger.records import Intent, Lost, Recorded, Refused, SubmissionRecord
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.resource import OnLostReply
 from thunderbit_dagster.submission.book import Book, new_id
 from thunderbit_dagster.submission.plan import Batch
+from thunderbit_dagster.submission.purse import Allowance, Unmetered
+from thunderbit_dagster.submission.reattach import ORPHAN_ADVICE
 
 STOPS = (
     AuthenticationError,
@@ -38,12 +41,13 @@ STOPS = (
     RateLimitedError,
 )
 """Answers after which no further POST of the run would fare better."""
+UNPAID = "not submitted, nothing was paid for these URLs"
 
 
 class Submit(Protocol):
     """The one call that costs money."""
 
-    def __call__(self, urls: list[str], request: Distill | Extract) -> Job: ...
+    def __call__(self, urls: list[str], request: Distill | Extract, intent_id: str) -> Job: ...
 
 
 @dataclass
@@ -71,6 +75,8 @@ class Sender:
     log: Logger
     explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
+    purse: Allowance = field(default_factory=Unmetered)
+    advice: str = ORPHAN_ADVICE
     outcome: Outcome = field(default_factory=Outcome)
 
     def send_all(self, batches: Iterable[Batch]) -> Outcome:
@@ -81,15 +87,22 @@ class Sender:
             if self.outcome.stopped:
                 self._leave(batch, self.outcome.stopped)
             else:
-                waiting.extendleft(reversed(self._send(batch)))
+                # An interrupt between a request and its record would leave a paid job that nobody knows.
+                with hold_interrupts():
+                    waiting.extendleft(reversed(self._send(batch)))
         return self.outcome
 
     def _send(self, batch: Batch) -> list[Batch]:
         """POST one batch; what is left to send instead of it."""
+        fits = self.purse.fitting(len(batch.pages))
+        if fits < len(batch.pages):
+            return self._keep_to_cap(batch, fits)
         intent_id = new_id()
+        if not self.purse.reserve(intent_id, fits):
+            return [batch]
         self._intend(batch, intent_id)
         try:
-            job = self.submit(batch.urls, self.request)
+            job = self.submit(batch.urls, self.request, intent_id)
         except ThunderbitError as error:
             if error.maybe_accepted:
                 return self._lose(batch, intent_id, error)
@@ -100,6 +113,14 @@ class Sender:
         )
         self.outcome.sent += 1
         self.log.info("%s submitted: %d URLs of %d partition(s)", job.ref, len(batch.pages), len(batch.partitions))
+        return []
+
+    def _keep_to_cap(self, batch: Batch, fits: int) -> list[Batch]:
+        """Send as many URLs as a cap allows, and nothing more."""
+        if fits:
+            return list(batch.cut(fits))
+        self.outcome.stopped = f"{UNPAID}: {self.purse.refusal()}"
+        self._leave(batch, self.outcome.stopped)
         return []
 
     def _intend(self, batch: Batch, intent_id: str) -> None:
@@ -117,6 +138,7 @@ class Sender:
 
     def _refuse(self, batch: Batch, intent_id: str, error: ThunderbitError) -> list[Batch]:
         code = error.code if isinstance(error, ApiError) else type(error).__name__
+        self.purse.release(intent_id)
         self._note_all(
             batch,
             lambda sid: Refused(submission_id=sid, intent_id=intent_id, code=code, message=str(error)[:500]),
@@ -129,7 +151,7 @@ class Sender:
         return []
 
     def _stop_or_leave(self, batch: Batch, error: ThunderbitError) -> None:
-        reason = f"not submitted, nothing was paid for these URLs: {self.explain(error)}"
+        reason = f"{UNPAID}: {self.explain(error)}"
         if isinstance(error, STOPS):
             self.outcome.stopped = reason
         self._leave(batch, reason)
@@ -143,7 +165,7 @@ class Sender:
         self.log.warning("The reply to a submit of %d URLs was lost: %s", len(batch.pages), error)
         if again:
             return [Batch(batch.pages, batch.attempt + 1)]
-        self._leave(batch, f"the reply to a submit was lost ({error}); {ORPHAN_ADVICE}")
+        self._leave(batch, f"the reply to a submit was lost ({error}); {self.advice}")
         return []
 
     def _leave(self, batch: Batch, reason: str) -> None:
@@ -153,9 +175,3 @@ class Sender:
     def _note_all(self, batch: Batch, record: Callable[[str], SubmissionRecord]) -> None:
         for partition in batch.partitions:
             self.book.note(partition, record(self.book.submissions[partition].id))
-
-
-ORPHAN_ADVICE = (
-    "a batch job may be running, and billing, whose id nobody knows. Nothing is sent for these URLs again until you "
-    "decide: set `on_lost_reply='resubmit'` and materialize the partition again to send them a second time"
-)

@@ -11,6 +11,8 @@ from typing_extensions import Self
 from thunderbit_dagster.emulator.site.app import SLOW_SECONDS, create_app
 from thunderbit_dagster.emulator.site.catalog import urls
 
+BACKLOG = 128
+
 
 def serve(host: str = "127.0.0.1", port: int = 8710, *, revision: int = 1) -> None:
     """Serves the site until interrupted.
@@ -65,7 +67,15 @@ class Site:
 
     def __enter__(self) -> Self:
         # Listening before the thread starts: a client may connect at once, nobody has to poll for readiness.
-        self._socket = socket.create_server((self._host, self._port))
+        # Named as TCP, so that asyncio switches Nagle's algorithm off: answers would wait 40 ms for it.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((self._host, self._port))
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.listen(BACKLOG)
         self._base_url = f"http://{self._host}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(_config(self._app))
         self._thread = Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="demo-site")

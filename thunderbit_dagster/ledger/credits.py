@@ -1,0 +1,99 @@
+"""What the jobs of an account cost, over all crawls and runs, from the event log alone.
+
+Observations on one asset that no crawl owns tell it: ``reserved`` before each POST, and ``settled`` once the
+job's bill is known or the POST turned out not to be accepted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from thunderbit_dagster.ledger.log import Entry, read_entries
+from thunderbit_dagster.ledger.records import Reserved, Settled, to_metadata
+
+CREDITS = dg.AssetKey(["thunderbit", "credits"])
+LATE_SECONDS = 60.0
+"""Events may become visible out of order for so long (seen on PostgreSQL): they are read again."""
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Credits set aside for one POST: how many, when (Unix time) and by which run."""
+
+    credits: int
+    at: float
+    run_id: str
+
+
+@dataclass
+class Tally:
+    """The reservations of one account, by intent, and what came of them. Events may come twice and in any order."""
+
+    account: str
+    reserved: dict[str, Reservation] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+
+    def take(self, entry: Entry) -> None:
+        """Count a record; one that is counted already changes nothing."""
+        record = entry.record
+        if isinstance(record, Reserved) and record.account == self.account:
+            self.reserved[record.intent_id] = Reservation(record.credits, entry.at, entry.run_id)
+        elif isinstance(record, Settled):
+            self.settled[record.intent_id] = record.credits
+
+    def since(self, at: float) -> int:
+        """Credits of POSTs reserved at or after a Unix time."""
+        return sum(self._cost(intent, one) for intent, one in self.reserved.items() if one.at >= at)
+
+    def of_run(self, run_id: str) -> int:
+        """Credits of a run's POSTs."""
+        return sum(self._cost(intent, one) for intent, one in self.reserved.items() if one.run_id == run_id)
+
+    def _cost(self, intent_id: str, reservation: Reservation) -> int:
+        return self.settled.get(intent_id, reservation.credits)
+
+
+def day_start(now: float) -> float:
+    """Midnight (UTC) before a Unix time."""
+    return now - now % DAY_SECONDS
+
+
+@dataclass
+class CreditReader:
+    """An account's tally since a Unix time, kept up to date by reading only what may be new."""
+
+    instance: dg.DagsterInstance
+    account: str
+    since: float
+    monotonic: Callable[[], float] = time.monotonic
+    _tally: Tally = field(init=False)
+    _low: int | None = None
+    _highest: int | None = None
+    _reads: deque[tuple[float, int | None]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._tally = Tally(self.account)
+
+    def tally(self) -> Tally:
+        """The tally now: whatever was written before this call is in it."""
+        now = self.monotonic()
+        while self._reads and self._reads[0][0] < now - LATE_SECONDS:
+            self._low = self._reads.popleft()[1]
+        wanted = dg.AssetRecordsFilter(CREDITS, after_timestamp=self.since, after_storage_id=self._low)
+        for entry in read_entries(self.instance.fetch_observations, wanted, ascending=True):
+            self._tally.take(entry)
+            self._highest = max(self._highest or 0, entry.storage_id)
+        self._reads.append((now, self._highest))
+        return self._tally
+
+
+def credit_observation(record: Reserved | Settled) -> dg.AssetObservation:
+    """A record as an event whose number the UI plots."""
+    number = "credits reserved" if isinstance(record, Reserved) else "credits used"
+    return dg.AssetObservation(CREDITS, metadata={number: record.credits, **to_metadata(record)})
