@@ -62,6 +62,7 @@ def build_crawl_definitions(
     names = [crawl.name for crawl in crawls]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Crawls must have different names; repeated: {', '.join(sorted(repeated))}")
+    _warn_of_literal_secrets(thunderbit)
     if (noted := builds.get()) is not None:
         noted.append(Built(tuple(crawls), thunderbit, store, sensor_interval_seconds))
     submit_jobs = [
@@ -84,6 +85,17 @@ def build_crawl_definitions(
         ],
         resources={"thunderbit": thunderbit},
     )
+
+
+def _warn_of_literal_secrets(thunderbit: ThunderbitResource) -> None:
+    """Dagster keeps the settings of resources in its database, but of an EnvVar only the name."""
+    secrets = {"api_key": thunderbit.api_key, "webhook_secret": thunderbit.webhook_secret}
+    literal = [name for name, value in secrets.items() if value and not isinstance(value, dg.EnvVar)]
+    if literal and not thunderbit.is_local:
+        dg.get_dagster_logger().warning(
+            "ThunderbitResource: %s given as text will be stored in Dagster's database; give dg.EnvVar(...) instead",
+            " and ".join(literal),
+        )
 
 
 def submit_job_name(crawl: Crawl) -> str:

@@ -14,6 +14,7 @@ from thunderbit_dagster.api.errors import NotSentError, ThunderbitError
 from thunderbit_dagster.api.models import Document, Job, JobPage, JobRef, Row
 from thunderbit_dagster.api.requests import Distill, Extract, Webhook
 from thunderbit_dagster.api.retry import RetryPolicy
+from thunderbit_dagster.api.signatures import read_secrets
 from thunderbit_dagster.interrupts import sleep
 
 OnLostReply = Literal["wait", "resubmit", "fail"]
@@ -38,7 +39,9 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
     )
     request_timeout: float = Field(default=60.0, description="Seconds for one HTTP request.")
     webhook_url: str | None = Field(default=None, description="Where the API reports finished jobs.")
-    webhook_secret: str | None = Field(default=None, description="Signs those reports.", repr=False)
+    webhook_secret: str | None = Field(
+        default=None, description="Signs those reports; of two separated by a comma, the first does.", repr=False
+    )
     on_lost_reply: OnLostReply = Field(
         default="wait",
         description="When the reply to a submit is lost, the job may run and bill unseen. `wait` for the webhook to "
@@ -83,14 +86,19 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
     @property
     def webhook(self) -> Webhook | None:
         """What a submission asks the API to call when its job ends, None when no URL is set."""
-        return Webhook(url=self.webhook_url, secret=self.webhook_secret) if self.webhook_url else None
+        return Webhook(url=self.webhook_url, secret=self._signing_secret) if self.webhook_url else None
 
     def webhook_of(self, intent_id: str) -> Webhook | None:
         """The webhook of one submit: its URL also carries the intent's id, beside the parameters that it has."""
         if self.webhook_url is None:
             return None
         url = httpx.URL(self.webhook_url).copy_set_param(INTENT_PARAMETER, intent_id)
-        return Webhook(url=str(url), secret=self.webhook_secret)
+        return Webhook(url=str(url), secret=self._signing_secret)
+
+    @property
+    def _signing_secret(self) -> str | None:
+        # While secrets rotate the setting holds two, and the receiver accepts both.
+        return next(iter(read_secrets(self.webhook_secret or "")), None)
 
     @property
     def is_local(self) -> bool:

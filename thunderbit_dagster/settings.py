@@ -21,6 +21,7 @@ EMULATOR_PLAN = "pro"
 EMULATOR_KEY = "tb_0123456789abcdef0123456789abcdef"
 """The key of the emulator's account; it opens nothing else."""
 DATA_URI = "data"
+SIGNING_VARIABLE = "THUNDERBIT_WEBHOOK_SECRET"
 
 
 def resource_from_environment() -> ThunderbitResource:
@@ -31,7 +32,7 @@ def resource_from_environment() -> ThunderbitResource:
             base_url=os.environ.get("THUNDERBIT_BASE_URL", DEFAULT_BASE_URL),
             requests_per_minute=_requests_per_minute("free"),
             webhook_url=os.environ.get("THUNDERBIT_WEBHOOK_URL"),
-            webhook_secret=next(iter(read_secrets(os.environ.get("THUNDERBIT_WEBHOOK_SECRET", ""))), None),
+            webhook_secret=dg.EnvVar(SIGNING_VARIABLE) if os.environ.get(SIGNING_VARIABLE) else None,
         )
     return ThunderbitResource(
         api_key=EMULATOR_KEY,
@@ -55,8 +56,3 @@ def emulator_base_url(port: int) -> str:
 def _requests_per_minute(plan: str) -> int:
     given = os.environ.get("THUNDERBIT_REQUESTS_PER_MINUTE")
     return int(given) if given else PLANS[plan].requests_per_minute
-
-
-def read_secrets(text: str) -> tuple[str, ...]:
-    """The secrets in a setting: one, or two separated by a comma. The first is the one to sign with."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

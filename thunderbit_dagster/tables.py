@@ -8,7 +8,7 @@ from itertools import islice
 import dagster as dg
 
 MAX_ROWS = 100
-MAX_TEXT = 300
+MAX_TEXT = 500
 
 Cell = str | int | float | bool | None
 
@@ -25,4 +25,6 @@ def table(columns: Mapping[str, str], rows: Iterable[tuple[Cell, ...]]) -> dg.Ta
 
 
 def _short(cell: Cell) -> Cell:
-    return cell[:MAX_TEXT] if isinstance(cell, str) else cell
+    if not isinstance(cell, str) or len(cell) <= MAX_TEXT:
+        return cell
+    return f"{cell[: MAX_TEXT - 1]}…"

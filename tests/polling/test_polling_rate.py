@@ -82,17 +82,20 @@ def test_twenty_jobs_of_two_processes_are_polled_without_a_refusal(plan, guess, 
 @pytest.mark.slow
 def test_twenty_jobs_polled_by_twenty_threads_for_two_minutes_are_not_refused_after_the_first_one(pages):
     with emulator_of("free", pages) as free, emulator_of("pro", pages) as pro, ThreadPoolExecutor(2 * JOBS) as pool:
-        until = time.monotonic() + 2.2 * WINDOW
+        until, clients = time.monotonic() + 2.2 * WINDOW, []
         for emulator in (free, pro):
             client = ThunderbitClient(
                 emulator.api_key,
                 base_url=emulator.base_url,
                 requests_per_minute=PLANS[emulator.settings.plan].requests_per_minute,
-                max_wait=4 * WINDOW,
+                max_wait=1.5 * WINDOW,
             )
             for url in pages.urls(JOBS):
                 pool.submit(submit_and_poll, client, url, until)
+            clients.append(client)
         pool.shutdown(wait=True)
+        for client in clients:
+            client.close()
         for emulator in (free, pro):
             print(emulator.settings.plan, per_window(emulator))  # noqa: T201
             assert refused_after_the_first_window(emulator) == []

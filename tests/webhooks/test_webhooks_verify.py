@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from webhook_support import payload
 
 from thunderbit_dagster.api.errors import ProtocolError
-from thunderbit_dagster.api.signatures import sign, sign_legacy
+from thunderbit_dagster.api.signatures import read_secrets, sign, sign_legacy
 from thunderbit_dagster.ledger.records import Notified
-from thunderbit_dagster.settings import read_secrets
 from thunderbit_dagster.webhooks.verify import Rules, Seen, Verdict, judge, read_delivery
 
 NOW = 1_790_000_000.0

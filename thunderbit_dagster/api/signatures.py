@@ -75,3 +75,8 @@ def is_fresh(timestamp: str, *, now: float, tolerance: float = TOLERANCE) -> boo
 
 def _digest(secret: str, message: bytes) -> bytes:
     return hmac.new(secret.encode(), message, hashlib.sha256).digest()
+
+
+def read_secrets(text: str) -> tuple[str, ...]:
+    """The secrets in a setting: one, or two separated by a comma. The first is the one to sign with."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -58,7 +58,7 @@ def serve(
     Needs DAGSTER_HOME, as every process of Dagster does. Give THUNDERBIT_WEBHOOK_URL, the address under which the API
     reaches this receiver, to the code location. TLS is for the proxy in front of it.
     """
-    from thunderbit_dagster.settings import read_secrets
+    from thunderbit_dagster.api.signatures import read_secrets
     from thunderbit_dagster.webhooks.verify import Rules
 
     try:

@@ -11,7 +11,7 @@ import dagster as dg
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.ledger.records import Progress
-from thunderbit_dagster.polling.pace import Watched, next_poll
+from thunderbit_dagster.polling.pace import EXPIRED, Watched, next_poll
 from thunderbit_dagster.polling.poll import Poller
 from thunderbit_dagster.polling.sensor import SENSOR_NAME
 
@@ -69,16 +69,27 @@ class Waiter:
 
     def _ask(self, jobs: dict[str, Watched], due: list[Watched]) -> list[Watched]:
         poller = Poller(self.client, self.log, stop_at=float("inf"), explain=self.explain, clock=self.clock)
-        poller.poll_all(self._bounded(watched) for watched in due)
-        for change in poller.changes:
+        bounded = [self._bounded(watched) for watched in due]
+        poller.poll_all(bounded)
+        unasked = bounded if poller.truncated else []
+        seen = {change.job for change in poller.changes}
+        # A run cannot wait for an API that is out of reach, as the sensor does.
+        late = [self._too_late(watched) for watched in unasked if watched.job not in seen and self._is_late(watched)]
+        for change in [*poller.changes, *late]:
             self.progress[change.job] = change
             self.on_change(change)
-        seen = [self._updated(watched) for watched in jobs.values()]
-        return [watched for watched in seen if not watched.ended]
+        updated = [self._updated(watched) for watched in jobs.values()]
+        return [watched for watched in updated if not watched.ended]
 
     def _bounded(self, watched: Watched) -> Watched:
         deadline = watched.submitted_at + self.deadline_seconds
         return replace(watched, deadline=deadline, cancel_late=self.cancel_late)
+
+    def _is_late(self, watched: Watched) -> bool:
+        return not watched.ended and self.clock() > watched.deadline
+
+    def _too_late(self, watched: Watched) -> Progress:
+        return Progress(job=watched.job, status=EXPIRED, total=watched.size, at=self.clock())
 
     def _updated(self, watched: Watched) -> Watched:
         return replace(watched, progress=self.progress.get(watched.job, watched.progress))

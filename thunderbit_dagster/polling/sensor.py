@@ -51,7 +51,7 @@ ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 IDS_PER_TAG = 100
-STALE_SECONDS = 1_800.0
+STALE_SECONDS = 7_200.0
 """An active run without a sign of life for so long is taken for dead."""
 
 WORKERS = 8
