@@ -11,6 +11,7 @@ from thunderbit_dagster.emulator import Rule
 from thunderbit_dagster.polling import poll
 from thunderbit_dagster.polling.cursor import read_cursor
 from thunderbit_dagster.polling.refusal import KeyRefusedError
+from thunderbit_dagster.polling.sensor import STALE_SECONDS
 
 
 def test_a_job_shared_by_partitions_is_polled_once_a_tick_and_for_one_row(line, pages, held):
@@ -171,7 +172,7 @@ def test_a_collect_run_that_died_without_a_word_is_replaced(line, pages):
     docs.until_jobs_end()
     [request] = docs.tick().run_requests
     unfinished_run(docs, request)
-    runs = docs.tick_and_launch(after=3600)
+    runs = docs.tick_and_launch(after=STALE_SECONDS + ALWAYS_DUE)
     assert [run.success for run in runs] == [True], "the daemon dropped the request: its run key was used before"
 
 

@@ -1,10 +1,12 @@
 """A tick is bounded in time, requests, cursor and events, and no job starves, however many are open or broken."""
 
 import logging
+import threading
 import time
 
 import dagster as dg
 import pytest
+from crawl_world import until
 from polling_world import Ledger, Sensor, crawl, job_name, keys, kinds
 
 from thunderbit_dagster.polling.cursor import read_cursor
@@ -74,10 +76,13 @@ def test_each_of_5000_jobs_is_asked_once_in_a_rotation_of_ticks_of_5_seconds(ins
 def test_a_tick_ends_in_time_when_the_api_does_not_finish_an_answer(instance, api, kind):
     docs, now = open_jobs(instance, ["running", kind, "running", "done"], partitions=4)
     sensor = Sensor(instance, [docs], api.base_url, tick_seconds=1.0, now=now)
+    began = time.monotonic()
     result = sensor.tick(after=LONGEST)
     assert sensor.seconds[0] <= 1.0 + SLACK
     told = [event.metadata["status"].value for event in result.asset_events]
     assert sorted(told) == ["COMPLETED", "PROCESSING", "PROCESSING"]
+    until(lambda: not any(thread.name.startswith("thunderbit-poll") for thread in threading.enumerate()))
+    assert sum(sensor.seconds) <= time.monotonic() - began <= 2.0 + SLACK, "the request itself is soon over as well"
 
 
 def test_after_a_day_without_a_daemon_a_tick_asks_what_the_minute_allows_and_gives_up_nothing_unasked(instance, api):
