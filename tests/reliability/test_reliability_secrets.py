@@ -145,7 +145,7 @@ def test_the_real_daemon_and_webserver_show_no_secret_anywhere(tmp_path):
         Rule("drop_after", method="POST", route="/batch/*", nth=(2,)),
         Rule("status", method="GET", route="/batch/*", nth=(1,), status=400),
         Rule("garbage", method="GET", route="/batch/*", nth=(2, 3)),
-        Rule("status", method="GET", route="/batch/*", nth=(4,), status=401),
+        Rule("status", method="GET", route="/batch/*", nth=(4,), status=500),
     )
     with Pages().serving() as pages:
         options = {"plan": WIDE, "credits": PLENTY, "allow_origins": (pages.origin,), "faults": Faults(rules=rules)}
