@@ -236,8 +236,7 @@ def test_a_seal_written_again_has_the_newest_jobs_and_holds_the_log_at_the_first
     ]
     (again,) = _uncollected(seals, [])
     assert [share.job for share in again.record.jobs] == ["distill/1", "distill/2"]
-    # A collect run that began between the two seals is one for this submission.
-    assert (again.storage_id, again.at, again.run_id) == (1, 10.0, "two")
+    assert (again.storage_id, again.at, again.run_id) == (1, 50.0, "two")
 
 
 @given(st.data())

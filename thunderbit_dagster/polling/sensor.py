@@ -269,7 +269,9 @@ class Tick:
     def _runs(self, crawl: Crawl, watch: Watch) -> list[CollectRequest]:
         if not watch.ready():
             return []
-        runs = past_runs(self.context.instance, crawl, min(one.at for one in watch.open), self.now)
+        # From the first job on: a submission may be sealed again while a run is collecting it.
+        since = min(min([one.at, *(share.at for share in one.sealed.jobs)]) for one in watch.open)
+        runs = past_runs(self.context.instance, crawl, since, self.now)
         hopeless = given_up(watch, runs)
         for one in hopeless:
             self.context.log.error(

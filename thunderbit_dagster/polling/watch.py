@@ -165,7 +165,7 @@ def _uncollected(seals: Iterable[Entry], collected: Iterable[Entry]) -> list[Ent
 
 
 def _with_newest_jobs(first: Entry, newest: Entry) -> Entry:
-    return Entry(first.storage_id, first.at, newest.partition_key, newest.run_id, newest.record)
+    return Entry(first.storage_id, newest.at, newest.partition_key, newest.run_id, newest.record)
 
 
 def next_low(low: int, seen: Sequence[Entry], still_open: Iterable[int], now: float) -> int:
