@@ -8,10 +8,10 @@ from crawl_world import ALWAYS_DUE, RUN_KEY, crawl, one_partition, resource, unt
 
 from thunderbit_dagster.api.budget import MemoryBudget
 from thunderbit_dagster.emulator import Rule
+from thunderbit_dagster.liveness import STALE_SECONDS
 from thunderbit_dagster.polling import poll
 from thunderbit_dagster.polling.cursor import read_cursor
 from thunderbit_dagster.polling.refusal import KeyRefusedError
-from thunderbit_dagster.polling.sensor import STALE_SECONDS
 
 
 def test_a_job_shared_by_partitions_is_polled_once_a_tick_and_for_one_row(line, pages, held):

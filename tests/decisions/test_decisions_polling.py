@@ -18,6 +18,7 @@ from thunderbit_dagster.api.errors import (
 from thunderbit_dagster.api.models import JobPage
 from thunderbit_dagster.ledger.log import Entry
 from thunderbit_dagster.ledger.records import Collected, JobShare, Progress, Sealed
+from thunderbit_dagster.liveness import STALE_SECONDS
 from thunderbit_dagster.partitions import SEPARATOR
 from thunderbit_dagster.polling.cursor import Cursor, read_cursor
 from thunderbit_dagster.polling.pace import (
@@ -43,7 +44,7 @@ from thunderbit_dagster.polling.ready import (
     collectable,
     given_up,
 )
-from thunderbit_dagster.polling.sensor import CRAWL_TAG, STALE_SECONDS, SUBMISSIONS_TAG, Tick, past_runs, run_request
+from thunderbit_dagster.polling.sensor import CRAWL_TAG, SUBMISSIONS_TAG, Tick, past_runs, run_request
 from thunderbit_dagster.polling.watch import SETTLE_SECONDS, Watch, _uncollected, next_low
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import RANGE_END_TAG, RANGE_START_TAG
@@ -533,7 +534,7 @@ def test_a_tick_that_could_not_even_ask_the_first_job_keeps_its_window():
     asking = poller(Service(BudgetExceededError(90.0, 10.0)))
     asking.poll_all([Watched(JOB, 1, NOW)])
     window = Cursor(start=NOW - 30, end=NOW)
-    tick._result(window, {}, asking)
+    tick._result(window, {}, asking, [])
     later = read_cursor(context.cursor).window(NOW + 30)
     assert later.start <= window.start
 
@@ -543,7 +544,7 @@ def test_a_tick_that_asked_every_job_opens_the_next_window():
     tick = Tick(context, [], ThunderbitResource(api_key="tb_0123456789abcdef0123456789abcdef"), 20.0, NOW)
     asking = poller(Service(job()))
     asking.poll_all([Watched(JOB, 1, NOW)])
-    tick._result(Cursor(start=NOW - 30, end=NOW), {"docs": Watch(low=7)}, asking)
+    tick._result(Cursor(start=NOW - 30, end=NOW), {"docs": Watch(low=7)}, asking, [])
     cursor = read_cursor(context.cursor)
     assert (cursor.after, cursor.low) == (None, {"docs": 7})
     assert (cursor.window(NOW + 30).start, cursor.window(NOW + 30).end) == (NOW, NOW + 30)

@@ -65,19 +65,6 @@ def status_server() -> Iterator[StatusServer]:
             process.kill()
 
 
-def new_instance(home: Path) -> dg.DagsterInstance:
-    """An instance on disk with one file for all events."""
-    settings = {
-        "telemetry": {"enabled": False},
-        "event_log_storage": {
-            "module": "dagster._core.storage.event_log",
-            "class": "ConsolidatedSqliteEventLogStorage",
-            "config": {"base_dir": str(home)},
-        },
-    }
-    return dg.DagsterInstance.local_temp(str(home), overrides=settings)
-
-
 def crawl(keys: Sequence[str], name: str | None = None, **options: object) -> Crawl:
     """A crawl whose name no other test uses, so that tests may share an instance."""
     name = name or f"polled_{next(_names):03d}"

@@ -4,9 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "crawls"))
+sys.path.append(str(Path(__file__).parents[1] / "shared"))
 import crawl_world
-import polling_world
 
 from thunderbit_dagster import ThunderbitResource
 from thunderbit_dagster.submission import guard
@@ -18,7 +17,7 @@ def main(spec) -> None:
         api_key=spec["key"], base_url=spec["base_url"], requests_per_minute=crawl_world.PLENTY
     )
     crawl = crawl_world.crawl(spec["urls"], name=spec["name"])
-    with polling_world.new_instance(Path(spec["home"])) as instance:
+    with crawl_world.new_instance(Path(spec["home"]), spare=True) as instance:
         line = crawl_world.Line(instance, NoEmulator, Path(spec["root"]), [crawl], thunderbit)
         print("ready", flush=True)  # noqa: T201
         sys.stdin.readline()

@@ -25,7 +25,7 @@ from thunderbit_dagster.collection.wait import Waiter
 from thunderbit_dagster.emulator import Job, Rule
 from thunderbit_dagster.emulator.faults import FaultPlan
 from thunderbit_dagster.ledger.fold import Submission, fold
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.log import Entry, LedgerReader
 from thunderbit_dagster.ledger.notices import NOTICES_KEY
 from thunderbit_dagster.ledger.records import (
     Intent,
@@ -86,6 +86,9 @@ class World:
     """Submission to the list that its last seal stands for."""
     seen: dict[str, Seen] = field(default_factory=dict)
     torn: set[str] = field(default_factory=set)
+    observed: list[Entry] = field(default_factory=list)
+    folded: dict[str, list[Submission]] = field(default_factory=dict)
+    last_seal: Entry | None = None
 
     @contextmanager
     def running(self) -> Iterator[World]:
@@ -257,24 +260,36 @@ class World:
                 self.ever_listed[key, url] = max(count, self.ever_listed.get((key, url), 0))
 
     def _note_seals(self) -> None:
-        for key, sealed in self.reader.sealed(KEYS).items():
-            newest = self.histories()[key][-1]
+        after = self.last_seal.storage_id if self.last_seal else 0
+        for entry in self.reader.since("submissions", after):
+            self.last_seal = entry
+            newest, sealed = self.histories()[entry.partition_key][-1], entry.record
             if newest.id == sealed.submission_id and sealed.submission_id not in self.promised:
-                self.promised[sealed.submission_id] = Counter(self.lists[key])
+                self.promised[sealed.submission_id] = Counter(self.lists[entry.partition_key])
+
+    def entries(self) -> list[Entry]:
+        """Everything that was observed of submissions, oldest first; read once, for nobody writes but at the end."""
+        after = self.observed[-1].storage_id if self.observed else 0
+        new = list(self.reader.since("submissions", after, observations=True))
+        self.observed += new
+        for key in {entry.partition_key for entry in new}:
+            self.folded.pop(key, None)
+        return self.observed
 
     def records(self, key: str) -> list[SubmissionRecord]:
-        found = self.reader.since("submissions", 0, observations=True, keys=[key])
-        return [entry.record for entry in found if isinstance(entry.record, SubmissionRecord)]
+        found = (entry.record for entry in self.entries() if entry.partition_key == key)
+        return [record for record in found if isinstance(record, SubmissionRecord)]
 
     def histories(self) -> dict[str, list[Submission]]:
         """Every submission of each partition, oldest first."""
-        made: dict[str, list[Submission]] = {}
+        self.entries()
         for key in KEYS:
-            groups: dict[str, list[SubmissionRecord]] = {}
-            for record in self.records(key):
-                groups.setdefault(record.submission_id, []).append(record)
-            made[key] = [one for one in map(fold, groups.values()) if one]
-        return made
+            if key not in self.folded:
+                groups: dict[str, list[SubmissionRecord]] = {}
+                for record in self.records(key):
+                    groups.setdefault(record.submission_id, []).append(record)
+                self.folded[key] = [one for one in map(fold, groups.values()) if one]
+        return {key: self.folded[key] for key in KEYS}
 
     def read(self, key: str) -> Seen | None:
         """A partition as a reader finds it now; None when one of its tables is not there."""
@@ -386,6 +401,7 @@ class World:
             now = self.read(key)
             assert now.submission == self.histories()[key][-1].id, f"{key}: the newest submission is not published"
             assert Counter(self.lists[key]) <= now.rows
+        assert self.entries() == list(self.reader.since("submissions", 0, observations=True)), "the past has changed"
         assert not list(self.root.rglob("*.part")), "temporary files are left"
         self.tick(STALE)
         assert not self.queue, "something is asked for although everything is collected"

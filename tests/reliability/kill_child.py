@@ -24,7 +24,7 @@ from sqlalchemy.engine import Engine
 from thunderbit_dagster.ledger.log import LedgerReader
 
 CRASH_AT = "RELIABILITY_CRASH_AT"
-CHILD_ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "crawls")}
+CHILD_ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "shared")}
 """For whoever starts this file, or one that imports it, as a program of its own."""
 KEYS = ("a", "b", "c")
 NAME = "killed"

@@ -26,7 +26,7 @@ from thunderbit_dagster.build import submit_job_name
 
 QUICK_EXAMPLES, QUICK_STEPS = 3, 20
 """The first example of Hypothesis is always the dullest: the same step again and again."""
-SLOW_STEPS, SLOW_LENGTH = 2_000, 50
+SLOW_STEPS, SLOW_LENGTH = int(os.environ.get("RELIABILITY_STEPS", "2000")), 50
 SEED = int(os.environ.get("RELIABILITY_SEED", "20261123"))
 
 ranges = st.sampled_from([("a",), ("b",), ("c",), ("a", "b"), ("b", "c"), KEYS])
@@ -248,5 +248,6 @@ def test_nothing_is_lost_or_paid_twice_whatever_happens_in_whatever_order(pages)
 
 @pytest.mark.slow
 def test_nothing_is_lost_or_paid_twice_in_two_thousand_steps(pages):
+    """Two thousand steps, or `RELIABILITY_STEPS`."""
     # An example may end before its last step, so there are half as many examples again.
     assert run_machine(pages, examples=SLOW_STEPS * 3 // (SLOW_LENGTH * 2), steps=SLOW_LENGTH) >= SLOW_STEPS

@@ -96,9 +96,10 @@ def test_hashes_are_of_the_text_as_stored():
     assert canonical_json({"b": 1, "a": "\u00e9"}) == canonical_json({"a": "\u00e9", "b": 1}) == '{"a":"é","b":1}'
 
 
-def test_a_five_megabyte_page_survives(store):
-    page = "\U0001f600 text \0 und Ähnliches\n" * 200_000
-    assert len(page.encode()) > 5_000_000
+@pytest.mark.parametrize("megabytes", [5, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_page_of_many_megabytes_survives(store, megabytes):
+    page = "\U0001f600 text \0 und Ähnliches\n" * (megabytes * 40_000)
+    assert len(page.encode()) > megabytes * 1_000_000
     publish(store, "1", ok=2, markdown=page)
     assert store.read("docs", "succeeded", GUIDES, ["markdown"])["markdown"].to_pylist() == [page, page]
 

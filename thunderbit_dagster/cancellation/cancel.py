@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 
 import dagster as dg
@@ -60,7 +60,7 @@ def judge(known: KnownJob, answer: Job | ThunderbitError, explain: Callable[[Thu
     if isinstance(answer, ThunderbitError):
         return Verdict(known, None, f"it could not be cancelled ({explain(answer)}); {MAY_STILL_BILL}", True)
     polls = known.watched.progress.polls + 1 if known.watched.progress else 1
-    progress = progress_of(answer, known.watched, polls, time.time())
+    progress = progress_of(answer, replace(known.watched, to_stop=True), polls, time.time())
     return Verdict(known, progress, _word(answer, progress), not answer.status.is_terminal)
 
 

@@ -162,7 +162,10 @@ class Sealed(Record):
 
 
 class Progress(BaseModel):
-    """What a status poll saw of a job. ``status`` is the API's word, or LOST, EXPIRED or STOPPED."""
+    """What a status poll saw of a job. ``status`` is the API's word, or LOST, EXPIRED or STOPPED.
+
+    ``asked_to_stop`` says that the API was asked to cancel the job and answered.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -175,6 +178,7 @@ class Progress(BaseModel):
     credits_used: int | None = None
     missed: int = 0
     polls: int = 1
+    asked_to_stop: bool = False
     at: float
 
 

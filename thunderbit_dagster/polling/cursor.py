@@ -12,6 +12,18 @@ MARKS = 200
 """Crawls with a mark of their own; more of them share one. Dagster copies the cursor into every tick."""
 
 
+class Named(BaseModel):
+    """A call of the API that named an intent whose job is not known, and when it came, a Unix time.
+
+    ``run`` is the run that wrote the intent, once it was found to be still at work.
+    """
+
+    job: str
+    intent: str
+    at: float
+    run: str | None = None
+
+
 class Cursor(BaseModel):
     """Where the last tick stopped.
 
@@ -21,6 +33,7 @@ class Cursor(BaseModel):
         after: The turn of the last job asked when a tick was over before all were, so that the next one goes
             on behind it; None when the window is done.
         accepted: When the API last accepted the key after it had refused one.
+        named: Calls about jobs that no submission has; with the cursor lost they are read from the log again.
         low: For each crawl the storage id at and below which every submission is known to be collected.
     """
 
@@ -29,6 +42,7 @@ class Cursor(BaseModel):
     end: float = 0.0
     after: str | None = None
     accepted: float = 0.0
+    named: list[Named] = Field(default_factory=list)
     low: dict[str, int] = Field(default_factory=dict)
 
     def window(self, now: float) -> Cursor:

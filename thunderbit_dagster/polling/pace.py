@@ -41,7 +41,8 @@ REMAINING_SHARE = 0.8
 class Watched:
     """A job to watch: its URLs, when it was submitted (Unix time) and what the newest observation says.
 
-    ``deadline`` is the Unix time after which it is given up, and cancelled when ``cancel_late`` says so.
+    ``deadline`` is the Unix time after which it is given up, and cancelled when ``cancel_late`` says so. ``to_stop``
+    says that its run was cancelled: the job is to be cancelled rather than asked about.
     """
 
     job: str
@@ -50,6 +51,7 @@ class Watched:
     progress: Progress | None = None
     deadline: float = math.inf
     cancel_late: bool = False
+    to_stop: bool = False
 
     @property
     def ended(self) -> bool:
@@ -72,9 +74,10 @@ def next_poll(watched: Watched, after: float) -> float:
 def is_due(watched: Watched, start: float, end: float) -> bool:
     """Whether the job's series has a time in the window (start, end].
 
-    A job last seen after the window's end was seen by a clock that has stepped back since: it is due.
+    A job last seen after the window's end was seen by a clock that has stepped back since: it is due. So is one that is
+    to be stopped.
     """
-    return _anchor(watched)[0] > end or next_poll(watched, start) <= end
+    return watched.to_stop or _anchor(watched)[0] > end or next_poll(watched, start) <= end
 
 
 def turn(watched: Watched) -> str:

@@ -195,10 +195,11 @@ class Poller:
 
 
 def poll_job(client: ThunderbitClient, watched: Watched, now: float) -> Progress:
-    """One status request of one row."""
+    """One status request of one row, or a request to cancel the job if it is to be stopped."""
     polls = watched.progress.polls + 1 if watched.progress else 1
+    ref = JobRef.parse(watched.job)
     try:
-        job = client.get_job(JobRef.parse(watched.job), page_size=1).job
+        job = client.cancel_job(ref) if watched.to_stop else client.get_job(ref, page_size=1).job
     except JobNotFoundError:
         missed = watched.progress.missed + 1 if watched.progress else 1
         status = LOST if missed >= CONFIRM_LOST else NOT_FOUND
@@ -221,6 +222,7 @@ def progress_of(job: Job, watched: Watched, polls: int, now: float) -> Progress:
         total=total,
         credits_used=job.credits_used,
         polls=polls,
+        asked_to_stop=watched.to_stop or (watched.progress is not None and watched.progress.asked_to_stop),
         at=now,
     )
 
@@ -228,10 +230,15 @@ def progress_of(job: Job, watched: Watched, polls: int, now: float) -> Progress:
 def has_changed(before: Progress | None, after: Progress, *, terse: bool = False) -> bool:
     """Whether an observation is worth an event: the status or the count of rows moved.
 
-    ``terse`` leaves out what decides nothing: only ends count, and whether the API knows the job.
+    ``terse`` leaves out what decides nothing: only ends count, whether the API knows the job, and that it was asked to
+    stop.
     """
     if terse:
-        return after.status in ENDED or after.missed != (before.missed if before else 0)
+        return after.status in ENDED or _deciding(after) != (_deciding(before) if before else (0, False))
     if before is None:
         return True
-    return (before.status, before.done, before.missed) != (after.status, after.done, after.missed)
+    return (before.status, before.done, *_deciding(before)) != (after.status, after.done, *_deciding(after))
+
+
+def _deciding(seen: Progress) -> tuple[int, bool]:
+    return seen.missed, seen.asked_to_stop

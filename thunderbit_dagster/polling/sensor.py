@@ -13,11 +13,14 @@ from thunderbit_dagster.api.errors import AuthenticationError
 from thunderbit_dagster.api.retry import RetryPolicy
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.ledger.notices import recent_notices
+from thunderbit_dagster.ledger.notices import Notice, recent_notices
 from thunderbit_dagster.ledger.records import KeyRefused, Progress, to_metadata
+from thunderbit_dagster.liveness import is_living
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.polling.called import called_jobs, notices_since
-from thunderbit_dagster.polling.cursor import Cursor, pack_marks, read_cursor
+from thunderbit_dagster.polling.cancelled import stop_cancelled
+from thunderbit_dagster.polling.cursor import Cursor, Named, pack_marks, read_cursor
+from thunderbit_dagster.polling.orphans import Event, Reattacher, remember
 from thunderbit_dagster.polling.pace import Watched, is_due, next_poll, turn
 from thunderbit_dagster.polling.poll import NAMED_PROBLEMS, Poller
 from thunderbit_dagster.polling.ready import (
@@ -51,8 +54,6 @@ ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 IDS_PER_TAG = 100
-STALE_SECONDS = 7_200.0
-"""An active run without a sign of life for so long is taken for dead."""
 
 WORKERS = 8
 """Status requests under way at once."""
@@ -132,6 +133,7 @@ class Tick:
         """
         before = read_cursor(self.context.cursor)
         watches = {crawl.name: self._watch(crawl, before) for crawl in self.crawls}
+        self._stop_cancelled(watches)
         with self._open_client() as client:
             refusals = [one for watch in watches.values() for one in watch.refusals]
             refusal = standing_refusal(refusals, client.account_fingerprint, before.accepted)
@@ -142,16 +144,31 @@ class Tick:
             first = self._poller(client, last=None, terse=terse)
             poller = self._poller(client, last=cursor.after, terse=terse)
             try:
-                called = self._called(watches, before.end)
+                notices = self._notices(watches, before.end)
+                called = called_jobs(watches.values(), notices, before.end)
                 first.poll_all(called)
                 done = set() if first.truncated else {one.job for one in called}
                 poller.most_changes = MAX_OBSERVATIONS - len(first.changes)
                 poller.poll_all(one for one in _due(watches, cursor) if one.job not in done)
+                named, found = self._reattach(client, before.named, notices, watches)
             except AuthenticationError as error:
                 raise self._refused(client, error, watches) from error
         self._warn_of_slow_answers(poller)
         poller.changes = [*first.changes, *poller.changes]
-        return self._result(cursor, watches, poller)
+        return self._result(cursor.model_copy(update={"named": named}), watches, poller, found)
+
+    def _stop_cancelled(self, watches: dict[str, Watch]) -> None:
+        for run_id in stop_cancelled(self.context.instance, watches.values()):
+            self.context.log.info("Run %s was cancelled: its open batch jobs are cancelled", run_id)
+
+    def _reattach(
+        self, client: ThunderbitClient, before: Sequence[Named], notices: Sequence[Notice], watches: dict[str, Watch]
+    ) -> tuple[list[Named], list[Event]]:
+        """Calls to look after in a later tick, and the events that give jobs back to their submissions."""
+        known = {job for watch in watches.values() for job in watch.jobs()}
+        stop_at = self.began + self.tick_seconds * END_SHARE
+        reattacher = Reattacher(self.context.instance, self.crawls, client, self.context.log, self.now, stop_at)
+        return reattacher.settle(remember(before, notices, known, self.now)), reattacher.events
 
     def _warn_of_slow_answers(self, poller: Poller) -> None:
         if poller.broken > max(poller.answered, NAMED_PROBLEMS):
@@ -161,21 +178,23 @@ class Tick:
                 self.tick_seconds * ANSWER_SHARE,
             )
 
-    def _called(self, watches: dict[str, Watch], last_tick: float) -> list[Watched]:
-        """The jobs of which the API has spoken by itself: they are asked before all others."""
+    def _notices(self, watches: dict[str, Watch], last_tick: float) -> list[Notice]:
+        """What the API has said by itself: the jobs it names are asked before all others."""
         since = notices_since(watches.values(), last_tick)
-        notices = recent_notices(self.context.instance, self.now, since=since)
-        return called_jobs(watches.values(), notices, last_tick)
+        return recent_notices(self.context.instance, self.now, since=since)
 
-    def _result(self, cursor: Cursor, watches: dict[str, Watch], poller: Poller) -> dg.SensorResult:
-        observations = [one for crawl in self.crawls for one in self._progress(crawl, watches[crawl.name], poller)]
+    def _result(
+        self, cursor: Cursor, watches: dict[str, Watch], poller: Poller, found: Sequence[Event]
+    ) -> dg.SensorResult:
+        seen = [one for crawl in self.crawls for one in self._progress(crawl, watches[crawl.name], poller)]
+        events = [*seen, *found]
         chosen = first_requests((crawl, one) for crawl in self.crawls for one in self._runs(crawl, watches[crawl.name]))
         requests = [run_request(crawl, request) for crawl, request in chosen]
         after = (poller.last or "") if poller.truncated else None
         self._remember(cursor.model_copy(update={"after": after}), watches)
         if requests:
-            return dg.SensorResult(run_requests=requests, asset_events=observations)
-        return dg.SensorResult(skip_reason=self._summary(watches), asset_events=observations)
+            return dg.SensorResult(run_requests=requests, asset_events=events)
+        return dg.SensorResult(skip_reason=self._summary(watches), asset_events=events)
 
     def _open_client(self) -> ThunderbitClient:
         """A client whose calls end with the tick, whatever the API does."""
@@ -353,12 +372,11 @@ def past_runs(instance: dg.DagsterInstance, crawl: Crawl, since: float, now: flo
     active: set[str] = set()
     failures: dict[str, list[float]] = {}
     for record in reversed(list(_run_records(instance, crawl, since))):
-        updated = record.update_timestamp.timestamp()
-        if record.dagster_run.is_finished or now - updated >= STALE_SECONDS:
-            for submission_id in _submission_ids(record):
-                failures.setdefault(submission_id, []).append(updated)
-        else:
+        if is_living(instance, record, now):
             active.update(_submission_ids(record))
+        else:
+            for submission_id in _submission_ids(record):
+                failures.setdefault(submission_id, []).append(record.update_timestamp.timestamp())
     return PastRuns(active, failures)
 
 

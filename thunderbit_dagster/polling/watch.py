@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from thunderbit_dagster.ledger.log import Entry, LedgerReader, Unreadable, newest_progress
-from thunderbit_dagster.ledger.records import Collected, KeyRefused, Progress, Sealed
+from thunderbit_dagster.ledger.records import Collected, JobShare, KeyRefused, Progress, Sealed
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.polling.pace import Watched
 
@@ -46,6 +46,7 @@ class Watch:
         unreadable: Partitions with a record of a newer version, and why it cannot be read; they are left alone.
         refusals: When the API did not accept the key.
         deadline_seconds: The age at which a job is given up.
+        to_stop: Jobs to cancel.
     """
 
     open: list[OpenSubmission] = field(default_factory=list)
@@ -57,24 +58,20 @@ class Watch:
     refusals: list[KeyRefused] = field(default_factory=list)
     deadline_seconds: float = math.inf
     cancel_late: bool = False
+    to_stop: set[str] = field(default_factory=set)
     seen: Sequence[Entry] = ()
     held: list[int] = field(default_factory=list)
     _released: set[str] = field(default_factory=set)
 
     def jobs(self) -> dict[str, Watched]:
         """The jobs of all open submissions, each once."""
-        return {
-            share.job: Watched(
-                share.job,
-                share.size,
-                share.at,
-                self.progress.get(share.job),
-                share.at + self.deadline_seconds,
-                self.cancel_late,
-            )
-            for submission in self.open
-            for share in submission.sealed.jobs
-        }
+        return {share.job: self._watched(share) for one in self.open for share in one.sealed.jobs}
+
+    def _watched(self, share: JobShare) -> Watched:
+        seen = self.progress.get(share.job)
+        to_stop = share.job in self.to_stop and not (seen and seen.asked_to_stop)
+        deadline = share.at + self.deadline_seconds
+        return Watched(share.job, share.size, share.at, seen, deadline, self.cancel_late, to_stop)
 
     def homes(self) -> dict[str, Partition]:
         """For each job a partition whose submission is open."""

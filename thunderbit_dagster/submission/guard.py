@@ -21,6 +21,7 @@ import dagster as dg
 
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.interrupts import sleep
+from thunderbit_dagster.liveness import is_living
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.run import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 
@@ -98,7 +99,8 @@ class Turn:
         own = runs.pop(self.context.run.run_id, None)
         if own is None:  # it was cancelled in the meantime, or is not of this instance
             return []
-        return ahead(submitting(own, self.crawl), [submitting(one, self.crawl) for one in runs.values()])
+        living = [one for one in runs.values() if is_living(self.context.instance, one, time.time())]
+        return ahead(submitting(own, self.crawl), [submitting(one, self.crawl) for one in living])
 
 
 def submitting(record: dg.RunRecord, crawl: Crawl) -> Submitting:
@@ -124,5 +126,6 @@ def _keys(tags: Mapping[str, str], crawl: Crawl) -> frozenset[str | None] | None
 def _reason(run_id: str) -> str:
     return (
         f"nothing was sent: run {run_id}, which started earlier, is submitting this partition. When it is done, "
-        "materialize again: that goes on where it stopped. If that run is dead, terminate it first"
+        "materialize again: that goes on where it stopped. If that run is dead, terminate it; after two hours "
+        "of silence it no longer counts"
     )

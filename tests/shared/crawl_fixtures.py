@@ -1,7 +1,10 @@
+"""What the tests of crawls stand on: pages, emulators, Dagster instances, and code locations."""
+
 import crawl_world
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from quick_dagster import quick_dagster
+
+from thunderbit_dagster.collection import collect
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,22 +16,19 @@ def _own_budget(tmp_path_factory):
         yield
 
 
-@pytest.fixture(autouse=True)
-def _no_pause(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def _no_pause():
     """Reading a job again takes no time here."""
-    monkeypatch.setattr("thunderbit_dagster.collection.collect.REREAD_SECONDS", 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collect, "REREAD_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _unsynced_sqlite():
-    """Dagster's databases are files as ever, but no commit waits for the disk."""
-
-    def relax(connection, _):
-        connection.execute("PRAGMA synchronous=OFF")
-
-    event.listen(Engine, "connect", relax)
-    yield
-    event.remove(Engine, "connect", relax)
+def _quick_dagster():
+    """Dagster's databases are files as ever, but stay open."""
+    with quick_dagster():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def emulator(pages):
 
 @pytest.fixture
 def spoiled(pages):
-    """Makes emulators with faults or limits of their own."""
+    """Makes emulators with faults or limits of their own; each is an account of its own, since its origin is."""
     running = []
 
     def make(*rules, faults=None, **options):
