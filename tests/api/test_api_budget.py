@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -305,8 +306,14 @@ def test_a_lock_holder_that_dies_frees_the_lock(tmp_path: Path, clock: Clock) ->
     assert budget.acquire("t") == 0
 
 
+def _slow_clock() -> float:
+    """It is asked between reading and writing the file: without the lock, all four would be in there at once."""
+    time.sleep(0.002)
+    return NOW
+
+
 def _worker(directory: str, account: str, ready: object, results: object) -> None:
-    budget = SharedBudget(account, 20, directory=directory, clock=lambda: NOW, lock_timeout=30)
+    budget = SharedBudget(account, 20, directory=directory, clock=_slow_clock, lock_timeout=30)
     ready.wait()
     got = 0
     for turn in range(20):

@@ -199,6 +199,15 @@ def test_a_read_is_repeated_a_bounded_number_of_times(make_face, service: Servic
     assert 0.25 <= first <= 0.5 <= second <= 1.0
 
 
+def test_clients_that_fail_together_do_not_come_back_together(make_face, service: Service, clock: Clock) -> None:
+    service.otherwise = lambda _: error(500)
+    for _ in range(8):
+        with pytest.raises(ServerError):
+            make_face(retry=RetryPolicy(attempts=2)).call("get_job", REF)
+    assert len(set(clock.slept)) > 1
+    assert all(0.25 <= wait <= 0.5 for wait in clock.slept)
+
+
 def test_a_read_is_repeated_for_a_bounded_time(make_face, service: Service, clock: Clock) -> None:
     service.otherwise = lambda _: error(500)
     retry = RetryPolicy(attempts=1000, total=60.0)
@@ -279,7 +288,7 @@ def test_retry_after_in_seconds_as_a_date_and_the_reset_of_the_window(
         ok(job("PENDING", [])),
     ]
     face.call("get_job", REF)
-    assert clock.now - begin == pytest.approx(57, abs=0.01)
+    assert clock.slept == [pytest.approx(wait, abs=0.01) for wait in (7, 20, 30)]
 
 
 @pytest.mark.parametrize("method", ["submit", "get_job"])

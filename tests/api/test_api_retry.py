@@ -116,6 +116,13 @@ def test_backoff_grows_to_its_bound(policy: RetryPolicy, jitter: float) -> None:
     assert all(0 <= step <= policy.longest_backoff for step in steps)
 
 
+@given(policies, st.integers(1, 100), st.floats(0, 1))
+def test_the_upper_half_of_a_backoff_is_left_to_chance(policy: RetryPolicy, attempt: int, jitter: float) -> None:
+    shortest, longest = backoff(attempt, policy, 0.0), backoff(attempt, policy, 1.0)
+    assert shortest == longest / 2
+    assert shortest <= backoff(attempt, policy, jitter) <= longest
+
+
 @given(st.text() | st.floats().map(str) | st.integers().map(str))
 def test_any_header_gives_seconds_or_nothing(text: str) -> None:
     for headers in ({"retry-after": text}, {"x-ratelimit-reset": text}):

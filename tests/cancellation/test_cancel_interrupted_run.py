@@ -20,6 +20,7 @@ from interrupting import (
 )
 
 from thunderbit_dagster import interrupts
+from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.cancellation.interrupted import is_cancelled
 from thunderbit_dagster.emulator import Rule
 from thunderbit_dagster.ledger.log import LedgerReader
@@ -50,6 +51,23 @@ def test_a_cancelled_submission_stops_its_jobs_once_and_sends_nothing_more(docs)
     assert [job.status.value for job in docs.jobs] == ["CANCELLED", "CANCELLED"]
     assert docs.published("submissions") == {"a", "b"}
     assert "Not everything was sent of c" in said(docs, run.run_id)
+
+
+def test_a_second_interrupt_does_not_keep_jobs_from_being_stopped(docs):
+    cancel_job = ThunderbitClient.cancel_job
+
+    def interrupted(client, ref):
+        signal.raise_signal(signal.SIGINT)
+        return cancel_job(client, ref)
+
+    with (
+        interrupted_at_post(2, partial(cancel_by_user, docs.instance)),
+        mock.patch.object(ThunderbitClient, "cancel_job", interrupted),
+    ):
+        run = interrupted_run(docs, docs.submit)
+    assert run.status is CANCELED
+    assert deletes(docs) == [job.id for job in docs.jobs]
+    assert docs.published("submissions") == {"a", "b"}
 
 
 def test_after_a_cancelled_submission_the_sensor_collects_and_the_next_run_sends_the_rest(docs, held):

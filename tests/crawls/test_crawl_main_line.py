@@ -63,6 +63,20 @@ def test_the_ui_shows_rows_credits_jobs_failures_and_a_preview_of_each_partition
     assert all(row["title"].startswith("Page /ok/") for row in records(succeeded["preview"]))
 
 
+def test_a_preview_is_one_printable_line_of_bounded_length(line, pages):
+    paragraph = "one \u202e two \u2028 three \u0007 " + "word " * 200
+    url = pages.page(f"<title>T</title><body><main><h1>Head</h1><p>{paragraph}</p><p>Next</p></main></body>")
+    docs = line(one_partition([url]))
+    docs.through()
+    [text] = [row["markdown"] for row in docs.rows("succeeded")]
+    assert len(text) > 900
+    assert not text.isprintable()
+    [shown] = records(docs.metadata("succeeded")["preview"])
+    assert shown["begins"].startswith("# Head one")
+    assert shown["begins"].isprintable()
+    assert 100 < len(shown["begins"]) <= 160
+
+
 def test_submissions_show_what_was_sent_what_was_refused_and_the_credits_expected(line, pages):
     [first, second] = pages.urls(2)
     urls = [first, second, first + "#again", "ftp://example.com/"]

@@ -1,5 +1,10 @@
 """The address guard: nothing private is dialled, however it is spelled, and no name is resolved twice."""
 
+import itertools
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 from emulator_support import Answer, Start, TargetSite
 from hypothesis import given
@@ -119,6 +124,49 @@ def test_a_name_that_changes_its_answer_is_dialled_at_the_checked_address(start:
     # The second answer is the loopback: each connection is checked by what it resolved itself.
     assert api.code("POST", "/distill", json={"url": f"http://rebind.test:{port}/"}) == (422, "SCRAPE_TARGET_FORBIDDEN")
     assert site.visits == []
+
+
+class Everywhere(BaseHTTPRequestHandler):
+    """A page at every address of this machine; the ones it was reached at are noted."""
+
+    protocol_version = "HTTP/1.1"
+    reached: list[str]
+
+    def setup(self) -> None:
+        super().setup()
+        self.reached.append(self.connection.getsockname()[0])
+
+    def do_GET(self) -> None:
+        body = b"<title>Here</title><main><h1>Here</h1><p>Some words that are worth reading.</p></main>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a loopback has one address")
+def test_a_name_is_dialled_at_the_address_that_was_checked_and_is_not_resolved_again(start: Start):
+    answered: list[str] = []
+    numbers = itertools.count(1)
+
+    def resolve_anew(_host: str, _port: int) -> list[str]:
+        answered.append(f"127.0.0.{next(numbers)}")
+        return answered[-1:]
+
+    handler = type("Handler", (Everywhere,), {"reached": []})
+    with ThreadingHTTPServer(("", 0), handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        origin = f"http://rebind.test:{server.server_port}"
+        api = start(allow_origins=(origin,), resolve=resolve_anew)
+        assert api.http.post("/distill", json={"url": f"{origin}/"}).status_code == 200
+        server.shutdown()
+    assert len(answered) >= 1
+    assert handler.reached == answered
 
 
 def test_an_allowed_origin_is_allowed_by_its_name(start: Start, site: TargetSite):

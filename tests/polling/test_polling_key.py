@@ -7,6 +7,7 @@ from polling_world import KEY, Ledger, Sensor, crawl, job_name, keys
 
 from thunderbit_dagster.polling.pace import LONGEST
 from thunderbit_dagster.polling.refusal import PROBE_SECONDS, KeyRefusedError
+from thunderbit_dagster.polling.sensor import WORKERS
 
 OTHER_KEY = "tb_" + "f" * 32
 
@@ -35,6 +36,16 @@ def test_a_revoked_key_fails_one_tick_and_is_then_tried_by_one_request_every_ten
     skipped = [ticker.tick(after=30.0).skip_reason.skip_message for _ in range(ticks)]
     assert all(text.startswith("The API key is not accepted; it is tried again in 0:") for text in skipped)
     assert len(api.asked()) == pytest.approx(ticks * 30 / PROBE_SECONDS, abs=1)
+
+
+def test_a_tick_asks_no_more_once_the_key_is_refused(instance, api):
+    docs, now = crawl(keys(5)), time.time()
+    for number, key in enumerate(keys(5)):
+        Ledger(instance, docs).seal(key, [job_name(20 * number + n, "revoked") for n in range(20)], at=now - 600)
+    api.asked()
+    with pytest.raises(KeyRefusedError, match="API_KEY_REVOKED"):
+        Sensor(instance, [docs], api.base_url, now=now).tick(after=LONGEST)
+    assert 1 <= len(api.asked()) <= WORKERS, "one request of each worker was under way"
 
 
 def test_a_lost_cursor_does_not_make_it_said_again(ticker, api):

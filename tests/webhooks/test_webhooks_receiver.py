@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 import threading
 import time
 
@@ -154,6 +155,34 @@ def test_what_was_acknowledged_is_reported_before_the_receiver_ends(serve, noteb
         assert call(server.url, payload(f"batch_{number}")).status == 204
     server.__exit__(None, None, None)
     assert len(notebook.calls) == 20
+
+
+def test_the_receiver_does_not_end_before_what_was_acknowledged_is_reported(serve, notebook):
+    free = threading.Event()
+
+    def held(told):
+        free.wait()
+        notebook(told)
+
+    server = serve(report=held)
+    for number in range(20):
+        assert call(server.url, payload(f"batch_{number}")).status == 204
+    ending = threading.Thread(target=server.__exit__, args=(None, None, None))
+    ending.start()
+    until(lambda: not accepts(server.port))
+    ending.join(0.2)
+    assert ending.is_alive()
+    free.set()
+    ending.join()
+    assert len(notebook.calls) == 20
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("size", [64 * 1024 + 1, 100_000_000])

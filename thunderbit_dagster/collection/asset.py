@@ -116,13 +116,12 @@ class CollectionRun:
         return self.awaited
 
     def _submissions(self, partitions: list[Partition]) -> dict[Partition, Submission]:
-        reader = LedgerReader(self.context.instance, self.crawl)
-        keys = [partition.key for partition in partitions]
-        submissions, sealed = reader.submissions(keys), reader.sealed(keys)
+        past = LedgerReader(self.context.instance, self.crawl).past([partition.key for partition in partitions])
         for partition in partitions:
-            if problem := self._unsealed(submissions.get(partition.key), sealed.get(partition.key)):
+            unsealed = self._unsealed(past.submissions.get(partition.key), past.sealed.get(partition.key))
+            if problem := past.unreadable.get(partition.key) or unsealed:
                 self.problems[partition] = problem
-        return {p: submissions[p.key] for p in partitions if p not in self.problems}
+        return {p: past.submissions[p.key] for p in partitions if p not in self.problems}
 
     def _unsealed(self, submission: Submission | None, sealed: Sealed | None) -> str | None:
         name = self.crawl.key("submissions").to_user_string()

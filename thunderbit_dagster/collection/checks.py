@@ -39,7 +39,7 @@ def build_conservation_check(crawl: Crawl, store: ParquetStore) -> dg.AssetCheck
     def conservation(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         named = crawl.partitions_def is None or names_partitions(context.run)
         partitions = run_partitions(context, crawl) if named else stored_partitions(crawl, store)
-        sealed = LedgerReader(context.instance, crawl).sealed([partition.key for partition in partitions])
+        sealed = LedgerReader(context.instance, crawl).past([one.key for one in partitions]).sealed
         audits = [
             audit(partition, store.pair(crawl.name, partition.dimensions), sealed.get(partition.key))
             for partition in partitions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -52,12 +52,45 @@ class Entry:
 ReadEvent = Callable[[dg.EventLogRecord], Entry | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the event log tells of some partitions: the newest of each kind, by key.
+
+    ``unreadable`` holds the partitions with a record of a newer version, and why; they are in nothing else.
+    """
+
+    submissions: Mapping[str | None, Submission]
+    sealed: Mapping[str | None, Sealed]
+    collected: Mapping[str | None, Collected]
+    unreadable: Mapping[str | None, str]
+
+
 @dataclass(frozen=True)
 class LedgerReader:
     """The ledger of one crawl in one Dagster instance."""
 
     instance: dg.DagsterInstance
     crawl: Crawl
+
+    def past(self, keys: Collection[str | None]) -> Past:
+        """All that is known of some partitions; a record that cannot be read concerns its partition alone."""
+        try:
+            return self._past(keys, {})
+        except LedgerError:
+            reasons = {key: reason for key in keys if (reason := self._refusal(key))}
+            return self._past([key for key in keys if key not in reasons], reasons)
+
+    def _past(self, keys: Collection[str | None], unreadable: Mapping[str | None, str]) -> Past:
+        if not keys:
+            return Past({}, {}, {}, unreadable)
+        return Past(self.submissions(keys), self.sealed(keys), self.collected(keys), unreadable)
+
+    def _refusal(self, key: str | None) -> str | None:
+        try:
+            self._past([key], {})
+        except LedgerError as error:
+            return str(error)
+        return None
 
     def submissions(self, keys: Collection[str | None]) -> dict[str | None, Submission]:
         """The newest submission of each partition that ever had one."""

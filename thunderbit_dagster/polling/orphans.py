@@ -128,7 +128,7 @@ class Reattacher:
         reader = LedgerReader(self.instance, orphan.crawl)
         submissions = {
             key: submission
-            for key, submission in reader.submissions(orphan.keys).items()
+            for key, submission in reader.past(orphan.keys).submissions.items()
             if any(post.intent.intent_id == named.intent for post in submission.orphans)
         }
         try:

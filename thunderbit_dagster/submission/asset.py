@@ -74,6 +74,7 @@ class SubmissionRun:
             return []
         book = Book(self.crawl, self.context.log_event, self._open_submissions(partitions))
         self.book = book
+        partitions = [partition for partition in partitions if partition not in self.problems]
         wanted = {partition: self._affordable(book, partition, self._open(book, partition)) for partition in partitions}
         self.sending = {p: (book.submissions[p], urls) for p, urls in wanted.items() if p not in self.problems}
         batches = pack({p: urls for p, urls in wanted.items() if p not in self.problems}, self.crawl.urls_per_job)
@@ -155,12 +156,12 @@ class SubmissionRun:
 
     def _open_submissions(self, partitions: Iterable[Partition]) -> dict[Partition, Submission]:
         """Submissions to continue: not collected yet, and of the same request and account."""
-        reader = LedgerReader(self.context.instance, self.crawl)
         by_key = {partition.key: partition for partition in partitions}
-        submissions, collected = reader.submissions(by_key), reader.collected(by_key)
+        past = LedgerReader(self.context.instance, self.crawl).past(by_key)
+        self.problems |= {by_key[key]: reason for key, reason in past.unreadable.items()}
         still_open: dict[Partition, Submission] = {}
-        for key, submission in submissions.items():
-            if key in collected and collected[key].submission_id == submission.id:
+        for key, submission in past.submissions.items():
+            if key in past.collected and past.collected[key].submission_id == submission.id:
                 continue
             if self._is_same_request(by_key[key], submission):
                 still_open[by_key[key]] = submission
