@@ -78,6 +78,23 @@ def test_a_job_whose_reply_was_lost_is_collected_without_another_run_of_submissi
     assert read_cursor(docs.cursor).named == []
 
 
+def test_a_list_that_changed_before_the_job_was_found_leaves_its_urls_their_places(hooked, pages):
+    urls = pages.urls(2)
+    lists = {"all": urls}
+    docs = hooked(crawl({"all": lambda: lists["all"]}), LOST, hold=True)
+    failure_of(docs.submit())
+    lists["all"] = ["javascript:void(0)", *urls]
+    failure_of(docs.submit())
+    docs.emulator.release()
+    until_called(docs)
+    docs.tick(after=ENOUGH)
+    [run] = docs.tick_and_launch()
+    assert run.success
+    assert docs.urls("succeeded") == urls
+    assert docs.urls("failed") == lists["all"][:1]
+    assert docs.posts == 1
+
+
 def test_a_job_of_a_process_that_is_gone_is_given_back_to_each_partition_in_it(hooked, pages):
     lists = {"a": pages.urls(1), "b": pages.urls(2)}
     docs = hooked(crawl(lists))

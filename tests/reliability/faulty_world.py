@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import io
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from unittest import mock
 
 import dagster as dg
@@ -51,6 +53,27 @@ LIVING = {dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.Dags
 
 class CrashError(Exception):
     """Stands for whatever ends a process."""
+
+
+violations: list[str] = []
+"""What went wrong that should not have, kept aside: a world that cannot be repeated is not reported by Hypothesis."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def noted(step: Callable[P, T]) -> Callable[P, T]:
+    """A step whose failures are kept."""
+
+    @wraps(step)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return step(*args, **kwargs)
+        except Exception as error:
+            violations.append(f"{step.__name__}: {error!r}")
+            raise
+
+    return wrapped
 
 
 @dataclass(frozen=True)
@@ -165,6 +188,7 @@ class World:
         definition = self.line.repository.get_job(job)
         return self.instance.create_run_for_job(definition, tags=tags, run_config=QUIET, **parents)
 
+    @noted
     def work_on(self, run: dg.DagsterRun) -> bool:
         """Execute a run that was created; a crash that it meets leaves it as it is."""
         job = InMemoryJob(self.line.repository.get_job(run.job_name))
@@ -197,6 +221,7 @@ class World:
     def collect(self, *keys: str) -> bool:
         return self.execute(collect_job_name(self.line.crawl), keys)
 
+    @noted
     def backfill(self, *keys: str) -> None:
         """Submission and collection of a range in one run of a backfill, which waits for its jobs."""
         self._note_lists()
@@ -212,6 +237,7 @@ class World:
                 self.torn |= set(KEYS)
             self._note_seals()
 
+    @noted
     def tick(self, after: float) -> None:
         """A tick, and the runs that it asks for created as the daemon does, one for each new key."""
         crash, self.crash = self.crash, None
@@ -238,6 +264,7 @@ class World:
                 tags["dagster/partition"] = request.partition_key
             self.queue.append(self._create(request.job_name, tags))
 
+    @noted
     def notify(self, job: Job, *, intent: bool) -> None:
         """What the webhook receiver reports of a job."""
         intents = {made: name for name, made in self.jobs_of.items()}
@@ -249,6 +276,7 @@ class World:
         )
         self.instance.report_runless_asset_event(dg.AssetObservation(NOTICES_KEY, metadata=to_metadata(call)))
 
+    @noted
     def cancel(self, job: Job) -> None:
         self.read_faults.clear()
         with self.line.client() as client:
@@ -320,6 +348,7 @@ class World:
             if living:
                 assert not set(_ids(record.dagster_run.tags)) & asked.keys(), "asked for while a run is collecting it"
 
+    @noted
     def check(self) -> None:
         """All that must hold at any time."""
         histories = self.histories()
@@ -374,13 +403,14 @@ class World:
 
     # The end
 
+    @noted
     def heal(self) -> None:
         """Nothing breaks any more, and whoever must decide decides; everything must then come to its end."""
         self.crash = None
         self.post_faults.clear()
         self.read_faults.clear()
         self.find_the_dead()
-        self._close_files_of_the_dead()
+        self._unlock_files_of_the_dead()
         self.emulator.release()
         self.line.until_jobs_end()
         self.check()
@@ -409,13 +439,13 @@ class World:
         self.tick(STALE)
         assert not self.queue, "something is asked for although everything is collected"
 
-    def _close_files_of_the_dead(self) -> None:
+    def _unlock_files_of_the_dead(self) -> None:
         """What the system does when a process ends: a crash here leaves the files of its frames open, and locked."""
         if not list(self.root.rglob("*.part")):
             return
         for one in gc.get_objects():
-            if isinstance(one, io.BufferedWriter) and str(one.name).startswith(str(self.root)):
-                one.close()
+            if isinstance(one, io.BufferedWriter) and not one.closed and str(one.name).startswith(str(self.root)):
+                fcntl.flock(one, fcntl.LOCK_UN)
 
     def work(self) -> None:
         """Execute everything that waits."""

@@ -87,7 +87,7 @@ def remaining(checked: CheckedUrls, submission: Submission | None) -> CheckedUrl
     refused = [url for url in checked.rejected if not places.holds_rejected(url)]
     wanted = [url for url in checked.wanted if url.canonical not in places.pages]
     return CheckedUrls(
-        wanted=tuple(places.seat(url) for url in wanted),
+        wanted=tuple(url if places.is_doubtful(url) else places.seat(url) for url in wanted),
         rejected=tuple(places.seat(url) for url in refused),
         duplicates=tuple(
             places.seat(Duplicate(url.position, url.url, first=places.pages[_page(url)])) for url in repeats
@@ -114,7 +114,9 @@ class _Places:
         self.pages = {canonical_url(url): position for position, url in held.items()}
         self._rows = Counter([*held.values(), *(url.url for url in submission.duplicates)])
         self._rejected = Counter(url.url for url in submission.refused_here)
-        self._taken = set(submission.known)
+        doubtful = [item for post in submission.orphans for item in post.intent.items]
+        self._doubtful = {item.position: canonical_url(item.url) for item in doubtful}
+        self._taken = submission.known.keys() | self._doubtful.keys()
 
     def holds(self, url: Wanted | Duplicate) -> bool:
         """Whether a row for this spelling is promised already; each row counts once."""
@@ -123,8 +125,12 @@ class _Places:
     def holds_rejected(self, url: Rejected) -> bool:
         return self._spend(self._rejected, url.url)
 
+    def is_doubtful(self, url: Wanted) -> bool:
+        """Whether a submit without an answer has the URL at this place already."""
+        return self._doubtful.get(url.position) == url.canonical
+
     def seat(self, url: Seated) -> Seated:
-        """The URL with a place that nobody has."""
+        """The URL with a place that nobody has, or will have once the job of an unanswered submit is found."""
         position = max(self._taken) + 1 if url.position in self._taken else url.position
         self._taken.add(position)
         return replace(url, position=position)
