@@ -12,44 +12,73 @@ from thunderbit_dagster.version import __version__
 if TYPE_CHECKING:
     from thunderbit_dagster.api.requests import Distill, Extract
     from thunderbit_dagster.build import build_crawl_definitions
+    from thunderbit_dagster.cadence import Schedule
+    from thunderbit_dagster.catalog import column_lineage
+    from thunderbit_dagster.component import ThunderbitCrawlComponent
     from thunderbit_dagster.crawl import Crawl
+    from thunderbit_dagster.io_manager import ThunderbitParquetIOManager
+    from thunderbit_dagster.loading import HalfPublishedWarning, read_partition, read_partitions, scan
     from thunderbit_dagster.partitions import Partition
     from thunderbit_dagster.resource import ThunderbitResource
     from thunderbit_dagster.storage.store import ParquetStore
-    from thunderbit_dagster.urls import UrlFile
+    from thunderbit_dagster.urls import AssetColumn, DynamicUrls, Sitemap, UrlFile
 
 __all__ = [
+    "AssetColumn",
     "Crawl",
     "Distill",
+    "DynamicUrls",
     "Extract",
+    "HalfPublishedWarning",
     "ParquetStore",
     "Partition",
+    "Schedule",
+    "Sitemap",
+    "ThunderbitCrawlComponent",
+    "ThunderbitParquetIOManager",
     "ThunderbitResource",
     "UrlFile",
     "__version__",
     "build_crawl_definitions",
+    "column_lineage",
+    "read_partition",
+    "read_partitions",
+    "scan",
 ]
 
 # Loaded at first use: `dg` imports this package in every project that has it installed, and the command line and the
 # emulator need neither Dagster nor Arrow.
 _HOMES = {
+    "AssetColumn": "urls",
     "Crawl": "crawl",
     "Distill": "api.requests",
+    "DynamicUrls": "urls",
     "Extract": "api.requests",
+    "HalfPublishedWarning": "loading",
     "ParquetStore": "storage.store",
     "Partition": "partitions",
+    "Schedule": "cadence",
+    "Sitemap": "urls",
+    "ThunderbitCrawlComponent": "component",
+    "ThunderbitParquetIOManager": "io_manager",
     "ThunderbitResource": "resource",
     "UrlFile": "urls",
     "build_crawl_definitions": "build",
+    "column_lineage": "catalog",
+    "read_partition": "loading",
+    "read_partitions": "loading",
+    "scan": "loading",
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker it would mean that every name exists
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ from thunderbit_dagster.forecast import Forecast, Limits, forecast
 from thunderbit_dagster.ledger.credits import CreditReader, day_start
 from thunderbit_dagster.ledger.fold import Submission
 from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.partitions import Partition, group_into_ranges
+from thunderbit_dagster.partitions import Partition, chunks, group_into_ranges
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.submission.plan import pack, remaining
 from thunderbit_dagster.urls import UrlSourceError, Wanted, check_urls
@@ -130,16 +130,33 @@ def plan_backfill(
     keys: Sequence[str | None],
     limits: Limits,
     instance: dg.DagsterInstance | None = None,
+    *,
+    as_sets: bool = False,
 ) -> Backfill:
     """What a backfill of some partitions would do now. Nothing is sent, and nothing is written.
 
-    Without an ``instance`` nothing is known of open jobs and of credits used today.
+    Without an ``instance`` nothing is known of open jobs and of credits used today. ``as_sets`` plans runs over any
+    set of partitions, as ``thunderbit-dagster backfill`` launches them; Dagster's own backfill makes a run for each
+    contiguous range.
     """
+    with dg.partition_loading_context(dynamic_partitions_store=instance):
+        return _planned(crawl, thunderbit, keys, limits, instance, as_sets=as_sets)
+
+
+def _planned(
+    crawl: Crawl,
+    thunderbit: ThunderbitResource,
+    keys: Sequence[str | None],
+    limits: Limits,
+    instance: dg.DagsterInstance | None,
+    *,
+    as_sets: bool,
+) -> Backfill:
     account = thunderbit.client.account_fingerprint
     open_now = _open_submissions(crawl, account, keys, instance) if instance else {}
     read = crawl.url_reader()
     needs = {key: read_need(crawl, read, crawl.partition(key), thunderbit, open_now.get(key)) for key in keys}
-    runs = [[needs[key] for key in run] for run in _runs(crawl, keys)]
+    runs = [[needs[key] for key in run] for run in cut_into_runs(crawl, keys, as_sets=as_sets)]
     today = day_start(time.time())
     used = CreditReader(instance, account, today).tally().since(today) if instance else 0
     return Backfill(crawl, thunderbit, runs, used, limits)
@@ -153,6 +170,8 @@ def read_need(
     open_now: Submission | None,
 ) -> Need:
     """What a partition asks for, beside what its open submission has sent."""
+    if open_now is None and (too_old := crawl.past_refusal(partition, time.time())):
+        return Need(partition, problem=too_old)
     try:
         checked = check_urls(read_urls(partition), allow_private=thunderbit.is_local)
     except UrlSourceError as error:
@@ -186,8 +205,11 @@ def _open_submissions(
     }
 
 
-def _runs(crawl: Crawl, keys: Sequence[str | None]) -> list[tuple[str | None, ...]]:
+def cut_into_runs(crawl: Crawl, keys: Sequence[str | None], *, as_sets: bool) -> Sequence[Sequence[str | None]]:
+    """The partitions of each run: of any set of partitions as few as can be, or one for each range."""
     named = [key for key in keys if key is not None]
     if not named:
         return [tuple(keys)]
+    if as_sets:
+        return chunks(named, crawl.max_partitions_per_run)
     return [one.keys for one in group_into_ranges(named, crawl.axes, crawl.max_partitions_per_run)]

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 import dagster as dg
 
 from thunderbit_dagster.cancellation.job import build_cancel_job
+from thunderbit_dagster.catalog import IO_MANAGER_KEY
 from thunderbit_dagster.collection.asset import build_collection
 from thunderbit_dagster.collection.checks import build_conservation_check
+from thunderbit_dagster.collection.extract_check import build_schema_drift_checks
+from thunderbit_dagster.collection.partition_set import build_collect_set_job
+from thunderbit_dagster.collection.quality import build_quality_checks
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.io_manager import PARQUET_IO_MANAGER
 from thunderbit_dagster.polling.sensor import build_job_sensor
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.scheduling import build_schedule
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.submission.asset import build_submissions
+from thunderbit_dagster.submission.partition_set import build_backfill_job
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ def build_crawl_definitions(
     sensor_interval_seconds: int = 30,
     sensor_tick_seconds: float = 5.0,
     schedule_status: dg.DefaultScheduleStatus = dg.DefaultScheduleStatus.STOPPED,
+    executor: dg.ExecutorDefinition | None = None,
 ) -> dg.Definitions:
     """Assets, checks, jobs, schedules and the one job sensor of some crawls.
 
@@ -50,15 +57,19 @@ def build_crawl_definitions(
     Args:
         crawls: What to fetch; their names must differ.
         thunderbit: The API, bound to the resource key ``thunderbit``.
-        store: Where the Parquet goes.
+        store: Where the Parquet goes. Downstream assets get it in the type of their parameters, by the resource
+            ``thunderbit_io_manager``: see ``ThunderbitParquetIOManager``.
         sensor_interval_seconds: The least time between two ticks of the job sensor.
         sensor_tick_seconds: How long a tick of the job sensor may take. An answer to a status request is waited
             for two fifths of it, so raise it for an API that is slow to answer; Dagster ends a tick after 60 s.
         schedule_status: Whether schedules of crawls with a cadence run from the start (default: no).
+        executor: What runs the steps of all jobs, and of runs that "Materialize" starts, such as Celery's. Default: the
+            jobs run in the run's own process, as they are one step and its check; "Materialize" uses Dagster's default.
 
     Raises:
         ValueError: two crawls have the same name.
     """
+    job_executor = executor or dg.in_process_executor
     names = [crawl.name for crawl in crawls]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Crawls must have different names; repeated: {', '.join(sorted(repeated))}")
@@ -69,21 +80,41 @@ def build_crawl_definitions(
         dg.define_asset_job(
             submit_job_name(crawl),
             selection=dg.AssetSelection.assets(crawl.key("submissions")),
-            executor_def=dg.in_process_executor,
+            executor_def=job_executor,
             description=f"Send the URLs of the crawl `{crawl.name}` as batch jobs; the sensor has them collected.",
         )
         for crawl in crawls
     ]
+    cut = [crawl for crawl in crawls if crawl.partitions_def is not None]
     schedules = [build_schedule(crawl, submit_job_name(crawl), schedule_status) for crawl in crawls]
     return dg.Definitions(
         assets=[asset for crawl in crawls for asset in (build_submissions(crawl), build_collection(crawl, store))],
-        asset_checks=[build_conservation_check(crawl, store) for crawl in crawls],
-        jobs=[*submit_jobs, *(build_cancel_job(crawl) for crawl in crawls)],
+        asset_checks=[
+            check
+            for crawl in crawls
+            for check in (
+                build_conservation_check(crawl, store),
+                build_quality_checks(crawl, store),
+                *build_schema_drift_checks(crawl, store),
+            )
+        ],
+        jobs=[
+            *submit_jobs,
+            *(build_backfill_job(crawl, job_executor) for crawl in cut),
+            *(build_cancel_job(crawl, job_executor) for crawl in crawls),
+        ],
         schedules=[schedule for schedule in schedules if schedule],
         sensors=[
-            build_job_sensor(crawls, minimum_interval_seconds=sensor_interval_seconds, tick_seconds=sensor_tick_seconds)
+            build_job_sensor(
+                crawls,
+                collect_set_jobs=[build_collect_set_job(crawl, store, job_executor) for crawl in cut],
+                executor=job_executor,
+                minimum_interval_seconds=sensor_interval_seconds,
+                tick_seconds=sensor_tick_seconds,
+            )
         ],
-        resources={"thunderbit": thunderbit},
+        resources={"thunderbit": thunderbit, IO_MANAGER_KEY: PARQUET_IO_MANAGER},
+        executor=executor,
     )
 
 

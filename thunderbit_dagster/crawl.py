@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
+from typing import Literal
 
 import dagster as dg
 
 from thunderbit_dagster.api.codes import DEFAULT_EXTRACT_BATCH_URLS, MAX_BATCH_URLS, JobKind
 from thunderbit_dagster.api.requests import Distill, Extract
+from thunderbit_dagster.cadence import Schedule
+from thunderbit_dagster.declared import calling_line
 from thunderbit_dagster.partitions import (
     DATE,
     URLS,
@@ -22,9 +25,20 @@ from thunderbit_dagster.partitions import (
     shard_of,
 )
 from thunderbit_dagster.storage.layout import validate_crawl_name, validate_key
-from thunderbit_dagster.urls import UrlFile, UrlSource, canonical_url, read_source, refusal, wants_partition
+from thunderbit_dagster.urls import (
+    AssetColumn,
+    DynamicUrls,
+    Sitemap,
+    UrlFile,
+    UrlSource,
+    UrlSourceError,
+    canonical_url,
+    read_source,
+    refusal,
+)
+from thunderbit_dagster.urls.source import LoadAsset, is_shared, not_in_a_run
 
-AnyUrls = Mapping[str, UrlSource] | UrlSource
+AnyUrls = Mapping[str, UrlSource] | DynamicUrls | UrlSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +47,20 @@ class Crawl:
 
     Args:
         name: Letters, digits and underscores; the first part of every asset key.
-        urls: A mapping gives one URL partition a key; a list, a ``UrlFile`` or a callable gives one
-            URL partition, or ``shards`` of them. Callables and files are read when a run starts;
-            a callable may take the ``Partition``.
+        urls: A mapping gives one URL partition a key; a list, a ``UrlFile``, a ``Sitemap``, an ``AssetColumn`` or a
+            callable gives one URL partition, or ``shards`` of them; ``DynamicUrls`` gives URL partitions that are
+            added at run time. All but lists are read when a run starts; a callable may take the ``Partition``.
         request: ``Distill(...)`` for Markdown or ``Extract(schema=...)`` for data.
         shards: Cut a list by a stable hash of the URL into so many URL partitions.
         cadence: A time-window partitions definition (daily, hourly, ...) as the second dimension.
-        schedule: With a cadence, submit each new date by a schedule (default). The schedule is
-            created stopped or running as ``build_crawl_definitions`` says.
+        schedule: When Dagster submits the crawl by itself. True (default): each date of the cadence when it is
+            complete; without a cadence never. A cron string, or a ``Schedule`` with time zone, spread and more:
+            each new date then, or without a cadence all URL partitions again. False: never. The schedule is created
+            stopped or running as ``build_crawl_definitions`` says.
+        past_dates: What a date partition means once its time is over, since the web is fetched as it is now:
+            ``"fetch"`` (default) fetches it, and its metadata say how much later that was; ``"refuse"`` sends nothing
+            for a date that ended longer ago than a day, or than the length of a date if that is more; a ``timedelta``
+            does so after that time. What is submitted already is finished all the same.
         max_partitions_per_run: How many partitions may share one run (default 500).
         job_deadline: A batch job older than this is given up: its finished rows are kept, the rest
             go to ``failed`` (default 24 hours).
@@ -49,6 +69,15 @@ class Crawl:
             since the API's pages disagree on the limit for extract; halved when the API refuses it.
         max_credits_per_partition: What one submission of a partition may cost, over all runs that continue it.
             What fits is sent; the rest is not submitted until the cap is raised. Default: no cap.
+        success_rate: The check ``success_rate`` warns when less than the first share of a partition's URLs
+            succeeded, and is an error below the second (default 0.95 and 0.8). None: there is no such check.
+        description: What the crawl is for; stands first in the description of each asset.
+        group: The asset group (default: the crawl's name).
+        owners: E-mail addresses and ``team:...``, as Dagster has them.
+        tags: Tags of each asset.
+        freshness: When ``succeeded`` and ``failed`` count as stale. ``"cadence"`` (default): when nothing was
+            collected for one and a half windows of the cadence (warning) or two (failure); without a cadence never.
+            ``"never"``, or a policy of Dagster's.
 
     Raises:
         ValueError: a setting is wrong; the text says which and what is allowed.
@@ -59,47 +88,108 @@ class Crawl:
     request: Distill | Extract
     shards: int | None = None
     cadence: dg.TimeWindowPartitionsDefinition | None = None
-    schedule: bool = True
+    schedule: bool | str | Schedule = True
+    past_dates: Literal["fetch", "refuse"] | timedelta = "fetch"
     max_partitions_per_run: int = 500
     job_deadline: timedelta = timedelta(hours=24)
     cancel_on_deadline: bool = False
     batch_size: int | None = None
     max_credits_per_partition: int | None = None
+    success_rate: tuple[float, float] | None = (0.95, 0.8)
+    description: str | None = None
+    group: str | None = None
+    owners: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    freshness: dg.FreshnessPolicy | Literal["cadence", "never"] = "cadence"
+    declared_at: tuple[str, int] | None = field(default_factory=calling_line, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         validate_crawl_name(self.name)
         for problem in self._problems():
             raise ValueError(f"Crawl {self.name!r}: {problem}")
-        for key in [*self.url_keys, *self._date_example()]:
+        for key in [*([] if self.is_dynamic else self.url_keys), *self._date_example()]:
             validate_key(key)
 
     def _date_example(self) -> list[str]:
         return [self.cadence.start.strftime(self.cadence.fmt)] if self.cadence else []
 
     def _problems(self) -> list[str]:
-        sources = list(self.urls.values()) if isinstance(self.urls, Mapping) else [self.urls]
+        sources = self._sources()
         checks = {
             "`urls` is a single string; give a list of URLs": any(isinstance(source, str) for source in sources),
-            "`urls` must be a list, a UrlFile, a callable, or a mapping of these": not all(
-                isinstance(source, Sequence | UrlFile) or callable(source) for source in sources
+            "`urls` must be a list, a UrlFile, a Sitemap, an AssetColumn, a callable, a mapping of these, or "
+            "DynamicUrls": not all(
+                isinstance(source, Sequence | UrlFile | Sitemap | AssetColumn) or callable(source) for source in sources
             ),
             "`urls` is an empty mapping": isinstance(self.urls, Mapping) and not self.urls,
-            "`shards` cuts a list; with a mapping the keys are the URL partitions": isinstance(self.urls, Mapping)
+            "`shards` cuts a list; with a mapping or DynamicUrls the keys are the URL partitions": isinstance(
+                self.urls, Mapping | DynamicUrls
+            )
             and self.shards is not None,
             "`shards` must be at least 1": self.shards is not None and self.shards < 1,
             f"`batch_size` must lie between 1 and {MAX_BATCH_URLS}": not 1 <= self.urls_per_job <= MAX_BATCH_URLS,
             "`max_partitions_per_run` must be at least 1": self.max_partitions_per_run < 1,
+            "`past_dates` must be 'fetch', 'refuse' or a timedelta that is not negative": (
+                self.past_dates not in ("fetch", "refuse")
+                and not (isinstance(self.past_dates, timedelta) and self.past_dates >= timedelta(0))
+            ),
             "`job_deadline` must be positive": self.job_deadline <= timedelta(0),
+            "`freshness` must be 'cadence', 'never' or a dagster.FreshnessPolicy": (
+                self.freshness not in ("cadence", "never") and not isinstance(self.freshness, dg.FreshnessPolicy)
+            ),
+            "`success_rate` must be two shares, such as (0.95, 0.8): where it warns, and where it is an error": (
+                self.success_rate is not None and not _are_thresholds(self.success_rate)
+            ),
             f"`max_credits_per_partition` must allow one URL, which costs up to {self.request.credits_per_url()}": (
                 self.max_credits_per_partition is not None
                 and self.max_credits_per_partition < self.request.credits_per_url()
             ),
         }
-        return [text for text, wrong in checks.items() if wrong]
+        wrong = [text for text, wrong in checks.items() if wrong]
+        return wrong or [
+            problem
+            for schedule in [self.scheduled]
+            if schedule
+            for problem in schedule.problems(self.cadence, has_url_keys=self.has_url_keys)
+        ]
+
+    @property
+    def scheduled(self) -> Schedule | None:
+        """When Dagster submits the crawl by itself, None for never."""
+        if isinstance(self.schedule, Schedule):
+            return self.schedule
+        if isinstance(self.schedule, str):
+            return Schedule(self.schedule)
+        return Schedule() if self.schedule and self.cadence else None
+
+    def _sources(self) -> list[UrlSource]:
+        if isinstance(self.urls, Mapping):
+            return list(self.urls.values())
+        return [self.urls.source if isinstance(self.urls, DynamicUrls) else self.urls]
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether URL partitions are added at run time."""
+        return isinstance(self.urls, DynamicUrls)
+
+    @property
+    def has_url_keys(self) -> bool:
+        """Whether the URLs are cut into partitions."""
+        return self.is_dynamic or bool(self.url_keys)
+
+    @property
+    def upstream(self) -> list[dg.AssetKey]:
+        """The assets whose columns hold the URLs."""
+        return list(dict.fromkeys(source.key for source in self._sources() if isinstance(source, AssetColumn)))
 
     @property
     def url_keys(self) -> list[str]:
-        """The names of the URL partitions; empty when the URLs are not cut."""
+        """The names of the URL partitions; empty when the URLs are not cut.
+
+        Dynamic ones are those that the instance has now; ask within ``dagster.partition_loading_context``.
+        """
+        if isinstance(self.urls, DynamicUrls):
+            return self.urls.keys()
         if isinstance(self.urls, Mapping):
             return list(self.urls)
         return shard_keys(self.shards) if self.shards else []
@@ -111,7 +201,8 @@ class Crawl:
 
     @cached_property
     def partitions_def(self) -> PartitionsDef:
-        return build_partitions_def(self.cadence, self.url_keys)
+        dynamic = self.urls.partitions_def if isinstance(self.urls, DynamicUrls) else None
+        return build_partitions_def(self.cadence, dynamic or self.url_keys)
 
     @property
     def backfill_policy(self) -> dg.BackfillPolicy | None:
@@ -121,13 +212,13 @@ class Crawl:
     @property
     def axes_names(self) -> list[str]:
         """The names of the dimensions, in Dagster's order."""
-        return [*([DATE] if self.cadence else []), *([URLS] if self.url_keys else [])]
+        return [*([DATE] if self.cadence else []), *([URLS] if self.has_url_keys else [])]
 
     @property
     def axes(self) -> list[Sequence[str]]:
         """The keys of each dimension, in Dagster's order: date, then urls."""
         dates = [self.cadence.get_partition_keys()] if self.cadence else []
-        return [*dates, *([self.url_keys] if self.url_keys else [])]
+        return [*dates, *([self.url_keys] if self.has_url_keys else [])]
 
     def key(self, asset: str) -> dg.AssetKey:
         """The key of one of the crawl's assets, such as ``docs/succeeded``."""
@@ -145,38 +236,90 @@ class Crawl:
             return False
         return self.partitions_def.has_partition_key(partition.key)
 
-    def read_urls(self, partition: Partition) -> list[str]:
+    def lateness(self, partition: Partition, at: float) -> timedelta | None:
+        """How long after the end of its date a partition is fetched at a Unix time; None without a date."""
+        if self.cadence is None or partition.date is None:
+            return None
+        return datetime.fromtimestamp(at, timezone.utc) - self.cadence.time_window_for_partition_key(partition.date).end
+
+    def past_refusal(self, partition: Partition, at: float) -> str | None:
+        """Why a partition is too old to be fetched at a Unix time, None when it is not."""
+        late, allowed = self.lateness(partition, at), self._lateness_allowed(partition)
+        if late is None or allowed is None or late <= allowed:
+            return None
+        return (
+            f"the date {partition.date} ended {_words(late)} ago, and a page is fetched as it is now, not as it was "
+            f"then; `past_dates` allows {_words(allowed)}"
+        )
+
+    def _lateness_allowed(self, partition: Partition) -> timedelta | None:
+        if self.past_dates == "fetch" or self.cadence is None or partition.date is None:
+            return None
+        if isinstance(self.past_dates, timedelta):
+            return self.past_dates
+        window = self.cadence.time_window_for_partition_key(partition.date)
+        return max(window.end - window.start, timedelta(days=1))
+
+    def read_urls(self, partition: Partition, load: LoadAsset = not_in_a_run) -> list[str]:
         """The partition's URLs, from their source, now.
 
         Raises:
-            UrlSourceError: the source cannot be read or does not give strings.
+            UrlSourceError: the source cannot be read or does not give strings, or the partition's key cannot be stored.
         """
-        if isinstance(self.urls, Mapping):
-            return read_source(self.urls[partition.urls or ""], partition)
-        listed = read_source(self.urls, partition)
-        if self.shards is None:
-            return listed
-        return [url for url in listed if self._shard_key(url) == partition.urls]
+        return self.url_reader(load)(partition)
 
-    def url_reader(self) -> Callable[[Partition], list[str]]:
-        """``read_urls`` for the partitions of one run: a list that shards share is read and cut once."""
-        source = self.urls
-        if self.shards is None or isinstance(source, Mapping) or (callable(source) and wants_partition(source)):
-            return self.read_urls
-        shared = source
-        cut: dict[str, list[str]] = {}
+    def url_reader(self, load: LoadAsset = not_in_a_run) -> Callable[[Partition], list[str]]:
+        """``read_urls`` for the partitions of one run: a source that they share is read, and cut into shards, once."""
+        shared: dict[int, list[str]] = {}
+        cut: dict[int, dict[str, list[str]]] = {}
+
+        def listed(source: UrlSource, partition: Partition) -> list[str]:
+            if not is_shared(source):
+                return read_source(source, partition, load)
+            if id(source) not in shared:
+                shared[id(source)] = read_source(source, partition, load)
+            return shared[id(source)]
 
         def read(partition: Partition) -> list[str]:
-            if not cut:
-                listed = read_source(shared, partition)
-                cut.update({key: [] for key in self.url_keys})
-                for url in listed:
-                    cut[self._shard_key(url)].append(url)
-            return cut[partition.urls or ""]
+            source = self._source_of(partition)
+            urls = listed(source, partition)
+            if self.shards is None:
+                return urls
+            if not is_shared(source):
+                return self._shards_of(urls).get(partition.urls or "", [])
+            if id(source) not in cut:
+                cut[id(source)] = self._shards_of(urls)
+            return cut[id(source)].get(partition.urls or "", [])
 
         return read
+
+    def _source_of(self, partition: Partition) -> UrlSource:
+        if isinstance(self.urls, Mapping):
+            return self.urls[partition.urls or ""]
+        if not isinstance(self.urls, DynamicUrls):
+            return self.urls
+        try:
+            validate_key(partition.urls or "")
+        except ValueError as error:
+            raise UrlSourceError(f"the key of a dynamic partition cannot be stored: {error}") from error
+        return self.urls.source
+
+    def _shards_of(self, urls: Sequence[str]) -> dict[str, list[str]]:
+        cut: dict[str, list[str]] = {}
+        for url in urls:
+            cut.setdefault(self._shard_key(url), []).append(url)
+        return cut
 
     def _shard_key(self, url: str) -> str:
         # A refused URL has no canonical form, but must still be reported by exactly one shard.
         stable = url if refusal(url, allow_private=True) else canonical_url(url)
         return self.url_keys[shard_of(stable, self.shards or 1)]
+
+
+def _words(span: timedelta) -> str:
+    days, hours = span.days, span.seconds / 3600
+    return f"{days:,} day(s)" if days else f"{hours:.1f} hour(s)"
+
+
+def _are_thresholds(given: Sequence[float]) -> bool:
+    return len(given) == 2 and 0 <= given[1] <= given[0] <= 1  # noqa: PLR2004 - a pair

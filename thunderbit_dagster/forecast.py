@@ -15,6 +15,7 @@ from thunderbit_dagster.polling.pace import Watched, next_poll
 SAMPLE = 500
 """Polls are counted for about so many jobs at most and scaled up."""
 GRAIN_SECONDS = 15.0
+SECONDS_PER_PAGE = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Limits:
 
     requests_per_minute: int
     concurrent_jobs: int
-    seconds_per_page: float = 2.0
+    seconds_per_page: float = SECONDS_PER_PAGE
     tick_seconds: float = 30.0
 
 
@@ -63,6 +64,21 @@ def plan_of(requests_per_minute: int) -> Plan:
     """The largest plan that a number of requests per minute allows to assume; at least the free one."""
     plans = sorted(PLANS.values(), key=lambda plan: plan.requests_per_minute)
     return [plans[0], *(plan for plan in plans if plan.requests_per_minute <= requests_per_minute)][-1]
+
+
+def limits_of(
+    requests_per_minute: int,
+    tick_seconds: float,
+    concurrent_jobs: int | None = None,
+    seconds_per_page: float = SECONDS_PER_PAGE,
+) -> Limits:
+    """The limits of the plan that a number of requests per minute allows to assume, with other figures where given."""
+    return Limits(
+        requests_per_minute=requests_per_minute,
+        concurrent_jobs=concurrent_jobs or plan_of(requests_per_minute).concurrent_jobs,
+        seconds_per_page=seconds_per_page,
+        tick_seconds=tick_seconds,
+    )
 
 
 def forecast(sizes: Sequence[int], limits: Limits) -> Forecast:

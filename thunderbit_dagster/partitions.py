@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import product
 from types import MappingProxyType
 
@@ -14,6 +15,9 @@ DATE = "date"
 URLS = "urls"
 SEPARATOR = "|"
 """Dagster joins the keys of a multi-partition by this, dimensions in alphabetical order."""
+
+RANGE = "..."
+"""Stands between the ends of a range of keys, as in Dagster's UI."""
 
 PartitionsDef = dg.PartitionsDefinition[str] | None
 
@@ -47,12 +51,18 @@ class Partition:
 UNPARTITIONED = Partition(None)
 
 
-def build_partitions_def(cadence: dg.TimeWindowPartitionsDefinition | None, url_keys: Sequence[str]) -> PartitionsDef:
+def build_partitions_def(
+    cadence: dg.TimeWindowPartitionsDefinition | None, url_keys: Sequence[str] | dg.DynamicPartitionsDefinition
+) -> PartitionsDef:
     """Time, URLs, their product, or None; the dimensions are named ``date`` and ``urls``."""
-    static = dg.StaticPartitionsDefinition(list(url_keys)) if url_keys else None
-    if cadence and static:
-        return dg.MultiPartitionsDefinition({DATE: cadence, URLS: static})
-    return cadence or static
+    urls = url_keys if isinstance(url_keys, dg.DynamicPartitionsDefinition) else _static(url_keys)
+    if cadence and urls:
+        return dg.MultiPartitionsDefinition({DATE: cadence, URLS: urls})
+    return cadence or urls
+
+
+def _static(url_keys: Sequence[str]) -> dg.StaticPartitionsDefinition | None:
+    return dg.StaticPartitionsDefinition(list(url_keys)) if url_keys else None
 
 
 def parse_key(definition: PartitionsDef, key: str | None) -> Partition:
@@ -64,13 +74,17 @@ def parse_key(definition: PartitionsDef, key: str | None) -> Partition:
         return UNPARTITIONED
     if definition is None:
         return Partition(str(key))
+    names = dimension_names(definition)
+    keys = [str(key)] if len(names) == 1 else key.split(SEPARATOR)
+    dimensions = dict(zip(names, keys, strict=True)) if len(keys) == len(names) else {}
+    return Partition(str(key), MappingProxyType(dimensions))
+
+
+def dimension_names(definition: dg.PartitionsDefinition[str]) -> list[str]:
+    """The dimensions of a crawl's partitions, in the order in which Dagster joins their keys."""
     if isinstance(definition, dg.MultiPartitionsDefinition):
-        names = sorted(dimension.name for dimension in definition.partitions_defs)
-        keys = key.split(SEPARATOR)
-        dimensions = dict(zip(names, keys, strict=True)) if len(keys) == len(names) else {}
-        return Partition(str(key), MappingProxyType(dimensions))
-    name = DATE if isinstance(definition, dg.TimeWindowPartitionsDefinition) else URLS
-    return Partition(str(key), MappingProxyType({name: str(key)}))
+        return sorted(dimension.name for dimension in definition.partitions_defs)
+    return [DATE if isinstance(definition, dg.TimeWindowPartitionsDefinition) else URLS]
 
 
 def shard_keys(shards: int) -> list[str]:
@@ -143,3 +157,49 @@ def _rectangles(
             stacks.setdefault(run, []).append(row)
     for run, stacked in stacks.items():
         yield _range(list(product(stacked, run)))
+
+
+class UnknownPartitionError(ValueError):
+    """A key, a pattern or the end of a range names no partition; the text goes on a sentence about the crawl."""
+
+
+def select_keys(wanted: Iterable[str], axes: Sequence[Sequence[str]]) -> list[str]:
+    """The partitions that keys, patterns and ranges name, each once, in the crawl's order.
+
+    ``2026-01-02`` is a key, ``2026-01-*`` a pattern (``*``, ``?``), ``2026-01-02...2026-02-01`` a range with both ends;
+    over two dimensions a pattern is held against the whole key and a range is the product of a range in each.
+    ``axes`` are those of ``group_into_ranges``.
+
+    Raises:
+        UnknownPartitionError: one of them names nothing.
+    """
+    known = [SEPARATOR.join(cell) for cell in product(*axes)]
+    members = frozenset(known)
+    named: set[str] = set()
+    for text in wanted:
+        found = [text] if text in members else list(_named(text, known, axes))
+        if not found:
+            raise UnknownPartitionError(f"has no partition {text!r}; {examples(known)}")
+        named.update(found)
+    return [key for key in known if key in named]
+
+
+def _named(text: str, known: Sequence[str], axes: Sequence[Sequence[str]]) -> Iterator[str]:
+    start, separator, end = text.partition(RANGE)
+    if not separator:
+        return (key for key in known if fnmatchcase(key, text))
+    ends = list(zip(start.split(SEPARATOR), end.split(SEPARATOR), axes, strict=False))
+    if len(ends) != len(axes) or any(not {first, last} <= set(axis) for first, last, axis in ends):
+        return iter(())
+    spans = [axis[axis.index(first) : axis.index(last) + 1] for first, last, axis in ends]
+    return (SEPARATOR.join(cell) for cell in product(*spans))
+
+
+def examples(known: Sequence[str]) -> str:
+    """What there is, for an error's text."""
+    return f"it has {len(known):,}, from {known[0]!r} to {known[-1]!r}" if known else "it has none yet"
+
+
+def chunks(keys: Sequence[str], limit: int) -> list[tuple[str, ...]]:
+    """Any keys, contiguous or not, in as few groups of at most ``limit`` as there can be."""
+    return [tuple(keys[start : start + limit]) for start in range(0, len(keys), limit)]

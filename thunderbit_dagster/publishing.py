@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
+from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.ledger.records import JobShare
 from thunderbit_dagster.partitions import Partition
+from thunderbit_dagster.run import Step
 from thunderbit_dagster.tables import table
 
 Metadata = Mapping[str, str | float | dg.TableSchema | dg.MetadataValue[Any]]
@@ -28,7 +32,7 @@ class Published:
 
 
 def publish(
-    context: dg.AssetExecutionContext,
+    context: Step,
     keys: Sequence[dg.AssetKey],
     published: Sequence[Published],
     problems: Mapping[Partition, str],
@@ -38,12 +42,12 @@ def publish(
     """Mark exactly the published partitions of all ``keys``.
 
     ``complete`` is false when partitions of the run are neither published nor a problem: then nothing is
-    returned and the assets must be skippable.
+    returned and the assets must be skippable. In an op, which has no assets to return, nothing is returned either.
 
     Raises:
         dagster.Failure: there are problems; the published partitions are marked all the same.
     """
-    if complete and not problems:
+    if complete and not problems and isinstance(context, dg.AssetExecutionContext):
         _add_metadata(context, published)
         return [dg.MaterializeResult(asset_key=key) for key in keys]
     for one in published:
@@ -60,6 +64,18 @@ def _add_metadata(context: dg.AssetExecutionContext, published: Sequence[Publish
     for one in published:
         for key, metadata in one.metadata.items():
             context.add_asset_metadata(dict(metadata), asset_key=key, partition_key=one.partition.key)
+
+
+def lateness_metadata(crawl: Crawl, partition: Partition, jobs: Sequence[JobShare]) -> dict[str, dg.MetadataValue[Any]]:
+    """How much later than its date a partition was fetched: a number that plots, and words once it is a day or more."""
+    late = crawl.lateness(partition, max(share.at for share in jobs)) if jobs else None
+    if late is None:
+        return {}
+    number = {"hours from its date to the fetch": dg.MetadataValue.float(round(late.total_seconds() / 3600, 2))}
+    if late < timedelta(days=1):
+        return {**number}
+    words = f"Fetched {late.days:,} day(s) after {partition.date} was over: pages as they were then, not on that date."
+    return {**number, "fetched later": dg.MetadataValue.text(words)}
 
 
 def failure(

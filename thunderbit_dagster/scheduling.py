@@ -1,35 +1,76 @@
-"""A crawl's cadence as a schedule: one run over all URL partitions of each new date."""
+"""A crawl's schedule: all URL partitions of each new date in one run, or in slices over the time that it takes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import dagster as dg
 
+from thunderbit_dagster.cadence import BoundSchedule, slice_of
 from thunderbit_dagster.crawl import Crawl
-from thunderbit_dagster.partitions import SEPARATOR, KeyRange, group_into_ranges
-from thunderbit_dagster.run import range_tags
+from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.partitions import SEPARATOR, KeyRange, chunks, group_into_ranges
+from thunderbit_dagster.run import backfill_job_name, range_tags, set_config, submit_set_op
 
 
 def build_schedule(crawl: Crawl, job_name: str, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition | None:
-    """The schedule that submits each date when it is complete; None without a cadence."""
-    cadence = crawl.cadence
-    if cadence is None or not crawl.schedule:
+    """The schedule that submits the crawl by itself; None when it is not to be.
+
+    Slices and dates that were missed are seldom contiguous, so with ``spread`` or ``catch_up`` it is the job
+    ``<crawl>_backfill`` that is launched.
+    """
+    wanted = crawl.scheduled
+    if wanted is None:
         return None
+    bound = wanted.bound(crawl.cadence)
+    as_sets = bool(bound.spread or bound.catch_up) and crawl.partitions_def is not None
 
     @dg.schedule(
         name=f"{crawl.name}_schedule",
-        job_name=job_name,
-        cron_schedule=cadence.get_cron_schedule(),
-        execution_timezone=cadence.timezone,
+        job_name=backfill_job_name(crawl) if as_sets else job_name,
+        cron_schedule=bound.crons if len(bound.crons) > 1 else bound.cron,
+        execution_timezone=bound.timezone,
         default_status=status,
-        description=f"Submits the crawl `{crawl.name}`, all URL partitions of a date in one run.",
+        description=f"Submits the crawl `{crawl.name}`, all URL partitions "
+        + (f"within {bound.spread} after each tick." if bound.spread else "in one run."),
     )
-    def submit_new_date(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        date = last_date(cadence, context.scheduled_execution_time)
-        if date is None:
-            return dg.SkipReason(f"No date of the crawl {crawl.name} is complete yet.")
-        return [run_request(one) for one in date_ranges(crawl, date)]
+    def submit_new(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        with dg.partition_loading_context(dynamic_partitions_store=context.instance):
+            return tick_requests(crawl, bound, context.instance, context.scheduled_execution_time, as_sets=as_sets)
 
-    return submit_new_date
+    return submit_new
+
+
+def tick_requests(
+    crawl: Crawl, bound: BoundSchedule, instance: dg.DagsterInstance, now: datetime, *, as_sets: bool
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """The runs of one tick. A tick that is evaluated twice asks for the same runs, by the same run keys."""
+    tick = bound.tick(now)
+    dates = dates_at(crawl, bound, tick) if tick else []
+    if tick is None or not dates:
+        return dg.SkipReason(f"No date of the crawl {crawl.name} is complete yet.")
+    if crawl.partitions_def is None:
+        return [dg.RunRequest(run_key=_stamp(tick))]
+    by_slice = sliced(crawl, dates, bound, tick, now)
+    done = submitted(crawl, instance, [key for keys in by_slice.values() for key in keys], tick)
+    left = {number: [key for key in keys if key not in done] for number, keys in by_slice.items()}
+    if not any(left.values()):
+        return dg.SkipReason(f"All partitions of the crawl {crawl.name} whose time has come are submitted.")
+    if as_sets:
+        return [one for number, keys in left.items() for one in set_requests(crawl, keys, _slice_key(tick, number))]
+    stamp = "" if crawl.cadence else f"{_stamp(tick)} "
+    ranges = group_into_ranges(left[0], _axes(crawl, dates), _limit(crawl))
+    return [run_request(one, stamp) for one in ranges]
+
+
+def dates_at(crawl: Crawl, bound: BoundSchedule, tick: datetime) -> list[str | None]:
+    """The dates that a tick is for, oldest first; [None] without a cadence."""
+    if crawl.cadence is None:
+        return [None]
+    newest = last_date(crawl.cadence, tick)
+    if newest is None:
+        return []
+    with dg.partition_loading_context(effective_dt=tick):
+        return list(crawl.cadence.get_partition_keys()[-1 - bound.catch_up :]) if bound.catch_up else [newest]
 
 
 def last_date(cadence: dg.TimeWindowPartitionsDefinition, now: datetime) -> str | None:
@@ -38,16 +79,57 @@ def last_date(cadence: dg.TimeWindowPartitionsDefinition, now: datetime) -> str 
         return cadence.get_last_partition_key()
 
 
-def date_ranges(crawl: Crawl, date: str) -> list[KeyRange]:
-    """All partitions of a date, in as few ranges as ``max_partitions_per_run`` allows."""
-    if not crawl.url_keys:
-        return [KeyRange(date, date, (date,))]
-    keys = [SEPARATOR.join((date, urls)) for urls in crawl.url_keys]
-    return group_into_ranges(keys, [[date], crawl.url_keys], crawl.max_partitions_per_run)
+def sliced(
+    crawl: Crawl, dates: Sequence[str | None], bound: BoundSchedule, tick: datetime, now: datetime
+) -> dict[int, list[str]]:
+    """The partitions of the slices whose time has come, in the crawl's order."""
+    by_slice: dict[int, list[str]] = {number: [] for number in bound.slices_begun(tick, now)}
+    for date in dates:
+        for urls in crawl.url_keys if crawl.has_url_keys else [None]:
+            number = slice_of(urls, bound.slices) if urls is not None else 0
+            if number in by_slice:
+                by_slice[number].append(SEPARATOR.join(part for part in (date, urls) if part is not None))
+    return by_slice
 
 
-def run_request(keys: KeyRange) -> dg.RunRequest:
-    """One run over a range; its key is the range, so a tick that is evaluated twice asks once."""
+def submitted(crawl: Crawl, instance: dg.DagsterInstance, keys: Sequence[str], tick: datetime) -> set[str]:
+    """Those that need no submission: of a cadence those ever submitted, else those submitted since the tick."""
+    reader = LedgerReader(instance, crawl)
+    if crawl.cadence:
+        return {str(key) for key in reader.sealed(keys)}
+    return {str(entry.partition_key) for entry in reader.since_time("submissions", tick.timestamp())}
+
+
+def run_request(keys: KeyRange, stamp: str = "") -> dg.RunRequest:
+    """One run over a range; its key is the range, so a tick that is evaluated twice asks once.
+
+    ``stamp`` tells ticks apart where a range comes again with each.
+    """
     if keys.start == keys.end:
-        return dg.RunRequest(run_key=keys.start, partition_key=keys.start)
-    return dg.RunRequest(run_key=f"{keys.start}...{keys.end}", tags=range_tags(keys.start, keys.end))
+        return dg.RunRequest(run_key=f"{stamp}{keys.start}", partition_key=keys.start)
+    return dg.RunRequest(run_key=f"{stamp}{keys.start}...{keys.end}", tags=range_tags(keys.start, keys.end))
+
+
+def set_requests(crawl: Crawl, keys: Sequence[str], stamp: str) -> list[dg.RunRequest]:
+    """Runs over any set of partitions, as few as ``max_partitions_per_run`` allows."""
+    return [
+        dg.RunRequest(run_key=f"{stamp}/{number}", run_config=set_config(submit_set_op(crawl), some))
+        for number, some in enumerate(chunks(keys, _limit(crawl)))
+    ]
+
+
+def _axes(crawl: Crawl, dates: Sequence[str | None]) -> list[Sequence[str]]:
+    named = [date for date in dates if date is not None]
+    return [*([named] if named else []), *([crawl.url_keys] if crawl.has_url_keys else [])]
+
+
+def _limit(crawl: Crawl) -> int:
+    return crawl.max_partitions_per_run
+
+
+def _stamp(tick: datetime) -> str:
+    return f"{tick:%Y-%m-%dT%H:%M%z}"
+
+
+def _slice_key(tick: datetime, number: int) -> str:
+    return f"{_stamp(tick)}/slice-{number}"

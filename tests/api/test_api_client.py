@@ -392,10 +392,11 @@ def test_distill_gives_the_page(face: Face, service: Service) -> None:
 def test_extract_gives_rows_and_the_metadata_beside_them(face: Face, service: Service) -> None:
     body = {"success": True, "data": {"data": [{"name": "Lamp"}]}, "metadata": {"sourceUrl": "https://e.test/"}}
     service.replies = [Reply(200, body)]
-    document = face.call("extract", "https://e.test/", Extract(schema={"type": "object"}))
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+    document = face.call("extract", "https://e.test/", Extract(schema=schema))
     assert document.data == [{"name": "Lamp"}]
     assert document.metadata == {"sourceURL": "https://e.test/"}
-    assert service.seen[0].body == {"url": "https://e.test/", "schema": {"type": "object"}}
+    assert service.seen[0].body == {"url": "https://e.test/", "schema": schema}
 
 
 @pytest.mark.parametrize(
@@ -465,7 +466,7 @@ def test_suggested_fields_make_a_schema(face: Face, service: Service) -> None:
     [
         (lambda api: api.get_job(REF), 20.0),
         (lambda api: api.distill("https://e.test/"), 45.0),
-        (lambda api: api.extract("https://e.test/", Extract(schema={"a": 1}, timeout=120_000, wait_for=5000)), 140.0),
+        (lambda api: api.extract("https://e.test/", Extract(schema={"a": "x"}, timeout=120_000, wait_for=5000)), 140.0),
     ],
 )
 def test_synchronous_calls_wait_as_long_as_the_service_may_take(call, seconds: float, clock: Clock) -> None:

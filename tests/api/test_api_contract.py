@@ -32,7 +32,7 @@ from thunderbit_dagster.api import (
 )
 
 ANSWERS = list(answers())
-SCHEMA = {"type": "object"}
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}}
 URL = "https://example.com/a"
 
 

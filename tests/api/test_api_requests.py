@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from thunderbit_dagster.api import Distill, Extract, JobKind, Search, Webhook
 
@@ -68,7 +70,12 @@ def test_every_option_of_extract() -> None:
     request = Extract(schema=Product, timeout=120_000, links=True, question="Why?", render_mode="advanced")
     assert request.schema_ == Product.model_json_schema()
     assert request.body() == {
-        "schema": Product.model_json_schema(),
+        "schema": {
+            "title": "Product",
+            "type": "object",
+            "properties": {"name": {"title": "Name", "type": "string"}, "price": {"title": "Price", "type": "number"}},
+            "required": ["name"],
+        },
         "formats": ["links", {"type": "question", "question": "Why?"}],
         "timeout": 120_000,
         "renderMode": "full",
@@ -103,6 +110,168 @@ def test_wrong_options_name_field_range_and_source(options: dict, words: str) ->
 def test_schemas_that_are_none(schema: object) -> None:
     with pytest.raises(ValidationError, match="schema"):
         Extract(schema=schema)
+
+
+class Offer(BaseModel):
+    price: float = Field(description="list price")
+    currency: Literal["EUR", "USD"] | None = "EUR"
+
+
+class Shop(Product):
+    main: Offer | None = Field(None, description="the main offer")
+    offers: list[Offer | None] = []
+    stock: int | None
+
+
+OFFER = {
+    "title": "Offer",
+    "type": "object",
+    "properties": {
+        "price": {"title": "Price", "type": "number", "description": "list price"},
+        "currency": {"title": "Currency", "type": "string", "enum": ["EUR", "USD"], "default": "EUR"},
+    },
+    "required": ["price"],
+}
+
+
+def test_a_model_is_sent_without_references_and_with_null_as_absence() -> None:
+    assert Extract(schema=Shop).body()["schema"] == {
+        "title": "Shop",
+        "type": "object",
+        "properties": {
+            "name": {"title": "Name", "type": "string"},
+            "price": {"title": "Price", "type": "number"},
+            "main": {**OFFER, "description": "the main offer"},
+            "offers": {
+                "title": "Offers",
+                "type": "array",
+                "items": {"anyOf": [OFFER, {"type": "null"}]},
+                "default": [],
+            },
+            "stock": {"title": "Stock", "type": "integer"},
+        },
+        "required": ["name"],
+    }
+
+
+class Shops(RootModel[list[Product]]):
+    pass
+
+
+FIELDS = {"fields": [{"name": "name", "type": "TEXT", "instruction": "its name"}, {"name": "at", "type": "date"}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent", "row"),
+    [
+        (
+            {"type": "object", "properties": {"n": {"type": ["integer", "null"]}}, "required": ["n"]},
+            {"type": "object", "properties": {"n": {"type": "integer"}}},
+            {"type": "object", "properties": {"n": {"type": "integer"}}},
+        ),
+        (
+            {"items": {"$ref": "#/definitions/P"}, "definitions": {"P": {"properties": {"n": {"enum": ["a", None]}}}}},
+            {"type": "array", "items": {"type": "object", "properties": {"n": {"enum": ["a"]}}}},
+            {"type": "object", "properties": {"n": {"enum": ["a"]}}},
+        ),
+        (
+            {
+                "allOf": [
+                    {"properties": {"a": {"type": "string"}}, "required": ["a"]},
+                    {"properties": {"b": {"type": "string"}}, "required": ["b"]},
+                ]
+            },
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+                "required": ["a", "b"],
+            },
+            None,
+        ),
+        (
+            {"name": "the product's name", "price": {"type": ["number", "null"]}},
+            {"name": "the product's name", "price": {"type": ["number", "null"]}},
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "description": "the product's name"},
+                    "price": {"type": "number"},
+                },
+            },
+        ),
+        (
+            FIELDS,
+            FIELDS,
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "description": "its name"},
+                    "at": {"type": "string", "format": "date"},
+                },
+            },
+        ),
+    ],
+)
+def test_each_dialect_is_sent_as_documented_and_read_as_json_schema(schema: dict, sent: dict, row: dict | None) -> None:
+    request = Extract(schema=schema)
+    assert request.body()["schema"] == sent
+    assert request.row_schema() == (row or sent)
+    assert Extract(schema=sent).row_schema() == request.row_schema()
+
+
+def test_a_model_of_a_list_asks_for_rows_of_its_element() -> None:
+    request = Extract(schema=Shops)
+    assert request.row_schema() == Extract(schema=Product).row_schema()
+    assert request.body()["schema"] == {"title": "Shops", "type": "array", "items": request.row_schema()}
+
+
+class Node(BaseModel):
+    name: str
+    children: list[Node] = []
+
+
+def field(**keywords: object) -> dict:
+    return {"type": "object", "properties": {"a": keywords}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (Node, r"field children\[\] contains itself"),
+        ({"type": "object"}, "names no field"),
+        ({"type": "array", "items": {"type": "string"}}, "names no field"),
+        ({"properties": {}}, "names no field"),
+        ({"type": "object", "propertes": {}}, "unknown keyword 'propertes'; did you mean 'properties'"),
+        (field(type="string", maximun=2), "field a has the unknown keyword 'maximun'"),
+        (field(type="object", properties={"b": {"tpe": "x"}}), r"field a\.b has the unknown keyword 'tpe'"),
+        (field(anyOf=[{"typ": "x"}]), "unknown keyword 'typ'"),
+        (field(type="strng"), r"field a\.type: \"strng\""),
+        (field(type="string", pattern="("), "regex"),
+        (field(type="number", minimum="3"), r"field a\.minimum"),
+        (field(**{"$ref": "#/$defs/Gone"}), "field a refers to '#/\\$defs/Gone', which is not in the schema"),
+        (field(**{"$ref": "https://e.test/s.json"}), "outside the schema"),
+        ({**field(type="string"), "required": ["a", "b"]}, "requires b, which is not among its fields"),
+        (field(type="object", properties={"b": {}}, required=["c"]), "field a requires c"),
+        ({"properties": {"a": 1}}, "field a is no schema"),
+        ({"a": 1}, "field a has neither an instruction nor a schema"),
+        ({"a": " "}, "field a has neither"),
+        ({"fields": [{"type": "TEXT"}]}, "without a `name`"),
+        ({"fields": [{"name": "a", "type": "FOO"}]}, "'FOO' is none of TEXT"),
+        ({"fields": []}, "names no field"),
+    ],
+)
+def test_a_schema_that_no_service_understands_is_refused_by_field(schema: object, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Extract(schema=schema)
+
+
+def test_extensions_and_drafts_are_no_mistakes() -> None:
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": "https://e.test/product",
+        **field(type="string", **{"x-unit": "kg"}, examples=["1 kg"]),
+    }
+    assert Extract(schema=schema).body()["schema"] == field(type="string", **{"x-unit": "kg"}, examples=["1 kg"])
 
 
 @pytest.mark.parametrize("timeout", [4999, 120_001])

@@ -149,6 +149,17 @@ def test_adding_urls_moves_none(before, more, shards):
     assert all(0 <= shard < shards for shard in two.values())
 
 
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_thousand_new_urls_move_no_old_one_to_another_of_100_shards(seed):
+    old, new = ([f"https://example.org/{seed}/{part}/{n}" for n in range(1_000)] for part in ("old", "new"))
+    before, after = crawl(old, shards=100), crawl([*new, *old], shards=100)
+    read_before, read_after = before.url_reader(), after.url_reader()
+    for key in before.url_keys:
+        stayed = [url for url in read_after(after.partition(key)) if "/old/" in url]
+        assert stayed == read_before(before.partition(key))
+
+
 def test_shards_are_about_equal():
     sizes = Counter(shard_of(page(number), 10) for number in range(10_000))
     assert len(sizes) == 10
@@ -205,7 +216,7 @@ def test_wrong_settings_are_refused_by_name(settings_, word):
 
 def test_batch_sizes():
     assert crawl().urls_per_job == 100
-    assert crawl(request=Extract(schema={"type": "object"})).urls_per_job == 50
+    assert crawl(request=Extract(schema={"name": "product name"})).urls_per_job == 50
     assert crawl(request=Distill(), batch_size=7).urls_per_job == 7
 
 

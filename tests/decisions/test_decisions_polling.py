@@ -19,7 +19,7 @@ from thunderbit_dagster.api.models import JobPage
 from thunderbit_dagster.ledger.log import Entry
 from thunderbit_dagster.ledger.records import Collected, JobShare, Progress, Sealed
 from thunderbit_dagster.liveness import STALE_SECONDS
-from thunderbit_dagster.partitions import SEPARATOR
+from thunderbit_dagster.partitions import SEPARATOR, Partition
 from thunderbit_dagster.polling.cursor import Cursor, read_cursor
 from thunderbit_dagster.polling.pace import (
     ENDED,
@@ -45,7 +45,7 @@ from thunderbit_dagster.polling.ready import (
     given_up,
 )
 from thunderbit_dagster.polling.sensor import CRAWL_TAG, SUBMISSIONS_TAG, Tick, past_runs, run_request
-from thunderbit_dagster.polling.watch import SETTLE_SECONDS, Watch, _uncollected, next_low
+from thunderbit_dagster.polling.watch import SETTLE_SECONDS, OpenSubmission, Watch, _uncollected, next_low
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import RANGE_END_TAG, RANGE_START_TAG
 
@@ -325,7 +325,7 @@ URL_KEYS = ["a", "b", "c", "d"]
 DAYS = ["2026-01-01", "2026-01-02", "2026-01-03"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(1, 5))
 def test_requests_hold_each_submission_once(data, limit):
     cut = crawl(
@@ -340,15 +340,17 @@ def test_requests_hold_each_submission_once(data, limit):
     with dg.partition_loading_context(effective_dt=datetime(2026, 1, 4, tzinfo=timezone.utc)):
         requests = collect_requests(cut, open_ones, PastRuns(failures=failures))
     assert sorted(key for one in requests for key in one.submission_ids) == sorted(f"of-{key}" for key in chosen)
-    assert len({one.run_key for one in requests}) == len(requests)
+    assert len({one.run_key for one in requests}) == len(requests) == -(-len(chosen) // limit)
     for one in requests:
         assert len(one.submissions) <= limit
         assert one.attempt == 1 + max(len(failures.get(name, [])) for name in one.submission_ids)
         run = run_request(cut, one)
-        assert run.job_name == "docs_collect"
+        assert run.job_name == ("docs_collect_partitions" if one.is_set else "docs_collect")
         assert run.tags[CRAWL_TAG] == "docs"
         assert run.tags[SUBMISSIONS_TAG] == ",".join(one.submission_ids)
-        if len(one.submissions) == 1:
+        if one.is_set:
+            assert run.run_config["ops"]["docs__collect_partitions"]["config"]["partitions"] == one.keys
+        elif len(one.submissions) == 1:
             assert run.partition_key == one.submissions[0].partition.key
         else:
             assert (run.tags[RANGE_START_TAG], run.tags[RANGE_END_TAG]) == (one.start, one.end)
@@ -548,6 +550,14 @@ def test_a_tick_that_asked_every_job_opens_the_next_window():
     cursor = read_cursor(context.cursor)
     assert (cursor.after, cursor.low) == (None, {"docs": 7})
     assert (cursor.window(NOW + 30).start, cursor.window(NOW + 30).end) == (NOW, NOW + 30)
+
+
+def test_a_submission_that_was_sealed_again_may_have_been_collected_since_its_first_seal():
+    jobs = (JobShare(job=JOB, rows=1, size=1, at=NOW + 30),)
+    again = Sealed(submission_id="s", total=1, jobs=jobs)
+    one = OpenSubmission(Partition("a"), again, "run", 1, at=NOW + 60, first_at=NOW)
+    assert one.known_since == NOW
+    assert OpenSubmission(Partition("a"), again, "run", 1, at=NOW + 60).known_since == NOW + 30
 
 
 def test_a_bad_key_ends_the_tick():

@@ -1,14 +1,20 @@
-from datetime import datetime, timezone
+from collections import Counter
+from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 from decision_cases import crawl
+from hypothesis import given
+from hypothesis import strategies as st
 
+from thunderbit_dagster import DynamicUrls, Schedule
 from thunderbit_dagster.build import build_crawl_definitions, submit_job_name
+from thunderbit_dagster.cadence import MOST_SLICES, slice_of
+from thunderbit_dagster.ledger.records import Sealed, to_metadata
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import RANGE_END_TAG, RANGE_START_TAG
-from thunderbit_dagster.scheduling import build_schedule, date_ranges, last_date, run_request
+from thunderbit_dagster.scheduling import build_schedule, last_date, tick_requests
 from thunderbit_dagster.storage.store import ParquetStore
 
 UTC = timezone.utc
@@ -42,22 +48,156 @@ def test_the_last_date_is_the_newest_that_is_over(cadence, now, date):
     assert last_date(cadence, now) == date
 
 
+def ticked(cut, *moment, schedule=None, instance=None):
+    """The runs of one tick, or why there are none."""
+    bound = (schedule or cut.scheduled).bound(cut.cadence)
+    as_sets = bool(bound.spread or bound.catch_up)
+    instance = instance or dg.DagsterInstance.ephemeral()
+    with dg.partition_loading_context(dynamic_partitions_store=instance):
+        return tick_requests(cut, bound, instance, datetime(*moment, tzinfo=UTC), as_sets=as_sets)
+
+
+def named(request):
+    return request.run_config["ops"]["docs__submit_partitions"]["config"]["partitions"]
+
+
+def seal(instance, cut, *keys):
+    """As if a run had submitted these partitions."""
+    for key in keys:
+        sealed = Sealed(submission_id=f"of-{key}", total=0)
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(cut.key("submissions"), partition=key, metadata=to_metadata(sealed))
+        )
+
+
 def test_a_date_is_one_run():
     cut = crawl({"b": [], "a": [], "c": []}, cadence=DAILY)
-    (whole,) = date_ranges(cut, "2026-03-01")
-    assert whole.keys == ("2026-03-01|b", "2026-03-01|a", "2026-03-01|c")
-    request = run_request(whole)
+    (request,) = ticked(cut, 2026, 3, 2)
     assert request.partition_key is None
     assert request.tags == {RANGE_START_TAG: "2026-03-01|b", RANGE_END_TAG: "2026-03-01|c"}
 
 
 def test_a_date_of_many_partitions_is_cut_at_the_limit():
     cut = crawl({f"u{n}": [] for n in range(7)}, cadence=DAILY, max_partitions_per_run=3)
-    ranges = date_ranges(cut, "2026-03-01")
-    assert [len(one.keys) for one in ranges] == [3, 3, 1]
-    requests = [run_request(one) for one in ranges]
-    assert len({request.run_key for request in requests}) == 3
+    requests = ticked(cut, 2026, 3, 2)
+    assert len({request.run_key for request in requests}) == len(requests) == 3
     assert requests[-1].partition_key == "2026-03-01|u6"
+
+
+def test_what_is_submitted_already_is_left_out():
+    cut, instance = crawl({"a": [], "b": [], "c": []}, cadence=DAILY), dg.DagsterInstance.ephemeral()
+    seal(instance, cut, "2026-03-01|a", "2026-03-01|c")
+    (request,) = ticked(cut, 2026, 3, 2, instance=instance)
+    assert request.partition_key == "2026-03-01|b"
+    seal(instance, cut, "2026-03-01|b")
+    assert "are submitted" in ticked(cut, 2026, 3, 2, instance=instance).skip_message
+
+
+def test_of_missed_ticks_only_the_last_date_is_submitted_unless_it_is_to_catch_up():
+    cut, instance = crawl({"a": [], "b": []}, cadence=DAILY), dg.DagsterInstance.ephemeral()
+    seal(instance, cut, "2026-03-01|a", "2026-03-01|b", "2026-03-03|b")
+    (last,) = ticked(cut, 2026, 3, 6, instance=instance)
+    assert last.tags == {RANGE_START_TAG: "2026-03-05|a", RANGE_END_TAG: "2026-03-05|b"}
+    (missing,) = ticked(cut, 2026, 3, 6, instance=instance, schedule=Schedule(catch_up=3))
+    assert named(missing) == [f"2026-03-0{day}" for day in ("2|a", "2|b", "3|a", "4|a", "4|b", "5|a", "5|b")]
+    seal(instance, cut, *named(missing))
+    assert isinstance(ticked(cut, 2026, 3, 6, instance=instance, schedule=Schedule(catch_up=3)), dg.SkipReason)
+
+
+def test_a_crawl_without_dates_is_submitted_again_with_each_tick():
+    cut = crawl({"a": [], "b": []}, schedule="0 6 * * *")
+    keys = [ticked(cut, 2026, 3, day, hour)[0].run_key for day, hour in ((2, 6), (2, 7), (3, 5), (3, 6))]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    whole = crawl([], schedule="0 6 * * *")
+    assert ticked(whole, 2026, 3, 2, 6)[0].run_key != ticked(whole, 2026, 3, 3, 6)[0].run_key
+
+
+def test_dynamic_partitions_are_those_of_the_moment():
+    cut, instance = crawl(DynamicUrls("s", lambda _: []), cadence=DAILY), dg.DagsterInstance.ephemeral()
+    assert isinstance(ticked(cut, 2026, 3, 2, instance=instance), dg.SkipReason)
+    instance.add_dynamic_partitions("s", ["x", "y"])
+    (request,) = ticked(cut, 2026, 3, 2, instance=instance)
+    assert request.tags == {RANGE_START_TAG: "2026-03-01|x", RANGE_END_TAG: "2026-03-01|y"}
+
+
+SPREADS = st.timedeltas(timedelta(minutes=1), timedelta(hours=23))
+KEYS = st.lists(st.text("abcdefgh0123", min_size=1, max_size=6), unique=True, min_size=1, max_size=40)
+
+
+@given(KEYS, SPREADS)
+def test_a_spread_submits_each_partition_once_in_its_slice_and_within_its_time(keys, spread):
+    bound = Schedule("0 0 * * *", spread=spread).bound(None)
+    tick = datetime(2026, 3, 2, tzinfo=UTC)
+    begun = []
+    now = tick
+    while now < tick + spread + timedelta(hours=1):
+        fresh = [number for number in bound.slices_begun(tick, now) if number not in begun]
+        assert len(fresh) <= 1
+        begun += fresh
+        assert not fresh or now - tick < spread
+        now += bound.step
+    slices = [slice_of(key, bound.slices) for key in keys]
+    assert begun == list(range(bound.slices))
+    assert set(slices) <= set(begun)
+
+
+@given(KEYS, KEYS, st.integers(1, 100))
+def test_a_new_partition_moves_no_other_to_another_slice(keys, more, slices):
+    before = {key: slice_of(key, slices) for key in keys}
+    after = {key: slice_of(key, slices) for key in [*more, *keys]}
+    assert all(after[key] == number for key, number in before.items())
+    assert all(0 <= number < slices for number in after.values())
+
+
+def test_slices_are_about_equal():
+    sizes = Counter(slice_of(f"part-{number}", 24) for number in range(24_000))
+    assert 850 < min(sizes.values()) <= max(sizes.values()) < 1_150
+
+
+@given(SPREADS)
+def test_a_spread_is_cut_so_that_cron_can_say_when(spread):
+    bound = Schedule("0 0 * * *", spread=spread).bound(None)
+    assert timedelta(hours=1) % bound.step == timedelta(0)
+    assert bound.slices == -(-spread // bound.step)
+    assert bound.slices <= MOST_SLICES or bound.step == timedelta(hours=1)
+    assert Schedule(bound.crons[1]).bound(None).shortest_gap() == bound.step
+
+
+def test_the_slices_of_a_spread_are_runs_of_their_own_and_missed_ones_are_made_up_for():
+    cut = crawl({f"p{n}": [] for n in range(60)}, cadence=DAILY, schedule=Schedule(spread=timedelta(hours=1)))
+    instance = dg.DagsterInstance.ephemeral()
+    (first,) = ticked(cut, 2026, 3, 2, 0, 0, instance=instance)
+    seal(instance, cut, *named(first))
+    two = ticked(cut, 2026, 3, 2, 0, 14, instance=instance)
+    assert [request.run_key[-9:] for request in two] == ["slice-1/0", "slice-2/0"]
+    rest = ticked(cut, 2026, 3, 2, 20, 0, instance=instance)
+    keys = [key for request in [first, *rest] for key in named(request)]
+    assert sorted(keys) == sorted(f"2026-03-01|p{n}" for n in range(60))
+    assert {request.run_key for request in two} < {request.run_key for request in rest}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"schedule": "0 6 * *"}, "cron"),
+        ({"schedule": Schedule("0 6 * * *", timezone="Mars/Olympus")}, "Mars/Olympus"),
+        ({"schedule": Schedule()}, "needs a cron"),
+        ({"schedule": Schedule("0 6 * * *", spread=timedelta(days=1))}, "two ticks may be only 1 day"),
+        ({"schedule": Schedule("0 0,6 * * *", spread=timedelta(hours=8))}, "only 6:00:00 apart"),
+        ({"schedule": Schedule("0 6 * * *", catch_up=2)}, "`catch_up`"),
+        ({"urls": [], "schedule": Schedule("0 6 * * *", spread=timedelta(hours=1))}, "`spread`"),
+        ({"schedule": Schedule("0 6 * * *", spread=-timedelta(hours=1))}, "`spread`"),
+    ],
+)
+def test_a_wrong_schedule_is_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        crawl(**{"urls": {"a": []}, **settings})
+
+
+def test_summer_time_moves_ticks_with_the_clock_on_the_wall():
+    bound = Schedule("30 6 * * *", "Europe/Berlin").bound(None)
+    assert bound.tick(datetime(2026, 3, 28, 12, tzinfo=UTC)) == datetime(2026, 3, 28, 5, 30, tzinfo=UTC)
+    assert bound.tick(datetime(2026, 3, 29, 12, tzinfo=UTC)) == datetime(2026, 3, 29, 4, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +214,7 @@ def test_a_date_of_many_partitions_is_cut_at_the_limit():
         ({"a": []}, BERLIN_HOURLY, datetime(2026, 3, 29, 3, tzinfo=BERLIN), ["2026-03-29-01:00|a"]),
     ],
 )
-def test_a_tick_submits_the_date_that_ended_in_one_run(urls, cadence, moment, keys, tmp_path):
+def test_a_tick_submits_the_date_that_ended_in_one_run(urls, cadence, moment, keys, tmp_path, instance):  # noqa: PLR0917 - cases and fixtures
     cut = crawl(urls, cadence=cadence)
     defs = build_crawl_definitions(
         [cut],
@@ -83,7 +223,7 @@ def test_a_tick_submits_the_date_that_ended_in_one_run(urls, cadence, moment, ke
     )
     repository = defs.get_repository_def()
     schedule = repository.get_schedule_def("docs_schedule")
-    context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=repository)
+    context = dg.build_schedule_context(scheduled_execution_time=moment, repository_def=repository, instance=instance)
     (request,) = schedule.evaluate_tick(context).run_requests
     if len(keys) == 1:
         assert request.tags["dagster/partition"] == keys[0]
@@ -94,13 +234,13 @@ def test_a_tick_submits_the_date_that_ended_in_one_run(urls, cadence, moment, ke
     assert schedule.execution_timezone == cadence.timezone
 
 
-def test_a_tick_before_the_first_date_says_so():
+def test_a_tick_before_the_first_date_says_so(instance):
     cut = crawl({"a": []}, cadence=DAILY)
     schedule = build_schedule(cut, submit_job_name(cut), dg.DefaultScheduleStatus.STOPPED)
-    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 1, tzinfo=UTC))
-    ticked = schedule(context)
-    assert isinstance(ticked, dg.SkipReason)
-    assert "docs" in ticked.skip_message
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 1, tzinfo=UTC), instance=instance)
+    skipped = schedule(context)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "docs" in skipped.skip_message
 
 
 def test_no_schedule_without_a_cadence_or_without_the_wish():

@@ -10,7 +10,6 @@ from thunderbit_dagster.api.requests import is_http_url
 from thunderbit_dagster.partitions import UNPARTITIONED
 from thunderbit_dagster.urls import (
     MAX_URL_LENGTH,
-    TRACKING_PARAMETERS,
     UrlFile,
     UrlSourceError,
     canonical_url,
@@ -18,6 +17,7 @@ from thunderbit_dagster.urls import (
     read_source,
     refusal,
 )
+from thunderbit_dagster.urls.checking import TRACKING_PARAMETERS
 
 hosts = st.sampled_from(
     ["example.org", "EXAMPLE.org", "xn--4ca.de", "ä.de", "93.184.216.34", "a_b.example", "[2606::1]"]

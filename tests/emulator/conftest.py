@@ -1,6 +1,6 @@
 """Fixtures: the site, and emulators that may fetch it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from emulator_support import ROOMY, Api, Start, TargetSite
@@ -20,7 +20,7 @@ def site() -> Iterator[TargetSite]:
 
 
 @pytest.fixture
-def start(site: TargetSite) -> Iterator[Start]:
+def start(site: TargetSite, end_later: Callable[[Emulator], None]) -> Iterator[Start]:
     """Starts emulators that may fetch the site; they end with the test."""
     running: list[Api] = []
 
@@ -33,7 +33,7 @@ def start(site: TargetSite) -> Iterator[Start]:
     yield begin
     for api in running:
         api.http.close()
-        api.emulator.__exit__(None, None, None)
+        end_later(api.emulator)
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from emulator_support import Answer, Api, TargetSite
+from emulator_support import Answer, Api, Start, TargetSite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thunderbit_dagster.emulator import document
+from thunderbit_dagster.emulator import Faults, Rule, document
 from thunderbit_dagster.emulator.coerce import coerce, number
 from thunderbit_dagster.emulator.errors import ApiError
 from thunderbit_dagster.emulator.extract import extract_rows, suggest
@@ -99,6 +99,53 @@ def test_a_product_is_read_from_json_ld_with_types():
 )
 def test_every_dialect_of_schema_is_understood(schema: object):
     assert rows(page("", PRODUCT), schema) == [{"name": "Tide Gauge 3", "price": 1299.0}]
+
+
+def test_values_of_lists_and_choices_are_what_the_schema_allows():
+    schema = properties(
+        images={"type": "array", "items": {"type": "string", "format": "uri"}},
+        scores={"type": "array", "items": {"type": "integer"}},
+        currency={"enum": ["usd", "eur", None]},
+        availability={"type": "string", "enum": ["Sold", "Lent"]},
+        sku={"const": "LF-3"},
+    )
+    thing = {**PRODUCT, "score": ["3", "four", "5"]}
+
+    assert rows(page("", thing), schema) == [
+        {
+            "images": ["http://shop.test/a.jpg", "http://shop.test/b.jpg"],
+            "scores": [3, 5],
+            "currency": "eur",
+            "availability": None,
+            "sku": "LF-3",
+        }
+    ]
+
+
+def test_a_rule_spoils_what_was_extracted_and_nothing_else(start: Start, site: TargetSite):
+    html = page("<h1>Tide Gauge 3</h1><p>Read me.</p>", PRODUCT).encode()
+    wrong, lacking, strange, whole = (site.says(f"/{name}", Answer(html)) for name in "abcd")
+    rules = (
+        Rule("invalid_output", url=wrong),
+        Rule("missing_output", url=lacking, field="name", nth=(1,)),
+        Rule("foreign_output", url=strange),
+    )
+    api = start(faults=Faults(rules=rules))
+    schema = properties(name="string", price="number")
+
+    job = api.run([wrong, lacking, strange, whole], "extract", schema=schema)
+    found = {"name": "Tide Gauge 3", "price": 1299.0}
+    assert [row["data"] for row in job["results"]] == [
+        [{"name": {"unexpected": "Tide Gauge 3"}, "price": "unreadable"}],
+        [{"price": 1299.0}],
+        [{**found, "unexpected": "of no use"}],
+        [found],
+    ]
+    assert (job["completed"], job["failed"], job["creditsUsed"]) == (4, 0, 80)
+    assert api.run([wrong])["results"][0]["markdown"].startswith("# Tide Gauge 3")
+    sync = api.http.post("/extract", json={"url": wrong, "schema": schema}).json()
+    assert sync["data"]["data"][0]["price"] == "unreadable"
+    assert api.run([lacking], "extract", schema=schema)["results"][0]["data"] == [found]
 
 
 def test_a_table_that_fits_gives_a_row_each():

@@ -82,7 +82,7 @@ def test_a_retry_of_the_step_in_the_same_run_has_no_new_cap(line, pages):
         op_retry_policy=dg.RetryPolicy(max_retries=2),
         executor_def=dg.in_process_executor,
     )
-    defs = dg.Definitions(assets=retrying, jobs=[job], resources={"thunderbit": docs.thunderbit})
+    defs = dg.Definitions(assets=retrying, jobs=[job], resources=docs.definitions.resources)
     run = defs.resolve_job_def("retrying").execute_in_process(
         instance=docs.instance, partition_key="all", raise_on_error=False
     )

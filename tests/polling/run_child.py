@@ -1,4 +1,7 @@
-"""A run in a process of its own, as the daemon launches them: it begins on a line of input and tells how it ended."""
+"""Runs in a process of their own, as the daemon launches them.
+
+One a line, as JSON; each says that it is ready, begins on a further line, and tells how it ended.
+"""
 
 import json
 import sys
@@ -11,7 +14,7 @@ from thunderbit_dagster import ThunderbitResource
 from thunderbit_dagster.submission import guard
 
 
-def main(spec) -> None:
+def run(spec) -> None:
     guard.WAIT_SECONDS = spec["wait_seconds"]
     thunderbit = ThunderbitResource(
         api_key=spec["key"], base_url=spec["base_url"], requests_per_minute=crawl_world.PLENTY
@@ -35,4 +38,5 @@ class NoEmulator:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    for spec in sys.stdin:
+        run(json.loads(spec))

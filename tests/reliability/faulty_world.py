@@ -7,7 +7,7 @@ import gc
 import io
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -58,6 +58,7 @@ class CrashError(Exception):
 violations: list[str] = []
 """What went wrong that should not have, kept aside: a world that cannot be repeated is not reported by Hypothesis."""
 
+Config = Mapping[str, object]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -184,9 +185,10 @@ class World:
         run = self._create(job, {**ends, **(tags or {})}, **parents)
         return self.work_on(run)
 
-    def _create(self, job: str, tags: dict[str, str], **parents: str) -> dg.DagsterRun:
+    def _create(self, job: str, tags: dict[str, str], config: Config | None = None, **parents: str) -> dg.DagsterRun:
         definition = self.line.repository.get_job(job)
-        return self.instance.create_run_for_job(definition, tags=tags, run_config=QUIET, **parents)
+        settings = {**QUIET, **(config or {})}
+        return self.instance.create_run_for_job(definition, tags=tags, run_config=settings, **parents)
 
     @noted
     def work_on(self, run: dg.DagsterRun) -> bool:
@@ -262,7 +264,7 @@ class World:
             tags = {**request.tags, RUN_KEY: request.run_key}
             if request.partition_key:
                 tags["dagster/partition"] = request.partition_key
-            self.queue.append(self._create(request.job_name, tags))
+            self.queue.append(self._create(request.job_name, tags, request.run_config))
 
     @noted
     def notify(self, job: Job, *, intent: bool) -> None:

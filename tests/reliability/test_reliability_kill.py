@@ -25,7 +25,7 @@ from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.models import JobRef
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.notices import NOTICES_KEY
-from thunderbit_dagster.ledger.records import Notified, to_metadata
+from thunderbit_dagster.ledger.records import Notified, from_metadata, to_metadata
 from thunderbit_dagster.storage.store import ParquetStore
 
 SEED = 20261123
@@ -118,6 +118,22 @@ def check_readers_see_whole_tables(root: Path, scene: Scene) -> None:
         assert ds.dataset(folder, partitioning="hive").to_table().num_rows == (6 if table == SUCCEEDED else 3)
 
 
+def check_both_assets_tell_of_the_same_submission(root: Path) -> None:
+    """Dagster holds both tables of each partition materialized, from one collection."""
+    with open_instance(root) as instance:
+        newest = {table: newest_collected(instance, table) for table in (SUCCEEDED, FAILED)}
+    assert newest[SUCCEEDED] == newest[FAILED]
+    assert set(newest[FAILED]) == set(KEYS)
+
+
+def newest_collected(instance: dg.DagsterInstance, table: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for event in instance.fetch_materializations(dg.AssetKey([NAME, table]), limit=100).records:
+        record = from_metadata(event.asset_materialization.metadata)
+        found.setdefault(event.asset_materialization.partition, record.submission_id)
+    return found
+
+
 def jobs_with_urls(scene: Scene, since: int) -> dict[str, tuple[object, list[str]]]:
     budget = MemoryBudget(1_000_000)
     with ThunderbitClient(scene.emulator.api_key, base_url=scene.emulator.base_url, budget=budget) as client:
@@ -178,6 +194,7 @@ def kill_and_recover(scene: Scene, root: Path, point: str, nth: int) -> None:
         assert {row["position"] for table in rows.values() for row in table} == {0, 1, 2}
         assert store.pair(NAME, {"urls": key}).consistent
     check_readers_see_whole_tables(root, scene)
+    check_both_assets_tell_of_the_same_submission(root)
     paid = Counter(url for _, urls in jobs_with_urls(scene, since).values() for url in urls)
     assert paid == Counter(url for urls in scene.new.values() for url in urls), f"{point}, time {nth}: paid again"
     assert not list(root.rglob("*.part"))

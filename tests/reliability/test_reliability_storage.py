@@ -14,6 +14,7 @@ import pytest
 from crawl_world import failure_of, one_partition
 from kill_child import CHILD_ENVIRONMENT
 
+from thunderbit_dagster.storage import writer
 from thunderbit_dagster.storage.local import StagedFile
 
 FREE_SPACE = "Free space on the disk"
@@ -48,9 +49,13 @@ def assert_old_rows_until_it_works(docs, before, urls, tmp_path, mend):
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 5_000], ids=["while rows come", "at the end"])
 @pytest.mark.parametrize("nth", WRITES)
-def test_a_disk_that_is_full_at_any_write_fails_the_partition_and_nothing_else(line, pages, tmp_path, nth):
+def test_a_disk_that_is_full_at_any_write_fails_the_partition_and_nothing_else(
+    *, line, pages, tmp_path, monkeypatch, nth, rows_at_once
+):
     docs, before, urls = crawl_twice(line, pages)
+    monkeypatch.setattr(writer, "MAX_GROUP_ROWS", rows_at_once)
     write, written = StagedFile.write, []
 
     def full(file, data):

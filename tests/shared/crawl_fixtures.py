@@ -1,5 +1,7 @@
 """What the tests of crawls stand on: pages, emulators, Dagster instances, and code locations."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import crawl_world
 import pytest
 from quick_dagster import quick_dagster
@@ -32,14 +34,24 @@ def _quick_dagster():
 
 
 @pytest.fixture(scope="session")
+def end_later():
+    """Ends a server that is no longer needed; uvicorn takes a tenth of a second, for which no test waits."""
+    ending = []
+    with ThreadPoolExecutor(4) as threads:
+        yield lambda server: ending.append(threads.submit(server.__exit__, None, None, None))
+    for one in ending:
+        one.result()
+
+
+@pytest.fixture(scope="session")
 def pages():
     with crawl_world.Pages().serving() as pages:
         yield pages
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def instance(tmp_path_factory):
-    """A Dagster instance on disk, shared by tests: each has crawls of its own."""
+    """A Dagster instance on disk, shared by the tests of a module: each has crawls of its own."""
     with crawl_world.new_instance(tmp_path_factory.mktemp("dagster"), spare=True) as instance:
         yield instance
 
@@ -61,7 +73,7 @@ def emulator(pages):
 
 
 @pytest.fixture
-def spoiled(pages):
+def spoiled(pages, end_later):
     """Makes emulators with faults or limits of their own; each is an account of its own, since its origin is."""
     running = []
 
@@ -72,7 +84,7 @@ def spoiled(pages):
 
     yield make
     for emulator in running:
-        emulator.__exit__(None, None, None)
+        end_later(emulator)
 
 
 @pytest.fixture

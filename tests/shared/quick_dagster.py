@@ -47,24 +47,23 @@ class Engines:
 
     def __init__(self, templates: Path) -> None:
         self._templates = templates
-        self._engines: dict[Path, db.Engine] = {}
+        self._engines: dict[str, db.Engine] = {}
         self._heads: dict[str | None, object] = {}
         self._lock = threading.RLock()
 
     def create(self, url: str, **_: object) -> db.Engine:
         """In place of SQLAlchemy's ``create_engine``."""
-        path = Path(db.make_url(url).database or "")
         with self._lock:
-            if path not in self._engines:
-                self._copy_template(path)
-                self._engines[path] = _engine(url, lasting=path.stem in MAKERS)
-            return self._engines[path]
+            if url not in self._engines:
+                self._copy_template(_path(url))
+                self._engines[url] = _engine(url, lasting=_path(url).stem in MAKERS)
+            return self._engines[url]
 
     def forget(self, directory: Path) -> None:
         """Close what is open below a directory."""
         with self._lock:
-            for path in [path for path in self._engines if path.is_relative_to(directory)]:
-                db.Engine.dispose(self._engines.pop(path))
+            for url in [url for url in self._engines if _path(url).is_relative_to(directory)]:
+                db.Engine.dispose(self._engines.pop(url))
 
     def revision(self, config, connection):
         """In place of ``check_alembic_revision``, which reads all migrations each time."""
@@ -89,6 +88,10 @@ class Engines:
         with suppress(FileExistsError):  # another process was quicker
             os.link(copy, path)
         copy.unlink()
+
+
+def _path(url: str) -> Path:
+    return Path(db.make_url(url).database or "")
 
 
 def _engine(url: str, *, lasting: bool) -> db.Engine:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from thunderbit_dagster.storage.schema import FailedRow, SucceededRow
+from thunderbit_dagster.storage.schema import SCHEMAS, FailedRow, SucceededRow
 from thunderbit_dagster.storage.store import ParquetStore
 
 NOON = dt.datetime(2026, 11, 2, 12, tzinfo=dt.timezone.utc)
@@ -31,9 +31,9 @@ def failed(position, version="1", **columns) -> FailedRow:
     }
 
 
-def publish(store: ParquetStore, version: str, *, ok=3, bad=2, dimensions=GUIDES, **columns):
+def publish(store: ParquetStore, version: str, *, ok=3, bad=2, dimensions=GUIDES, schemas=SCHEMAS, **columns):
     """A partition whose every row says which version it is of."""
-    with store.open_partition("docs", dimensions) as writer:
+    with store.open_partition("docs", dimensions, schemas=schemas) as writer:
         for position in range(ok):
             writer.write_succeeded(succeeded(position, version, **columns))
         for position in range(ok, ok + bad):

@@ -13,7 +13,7 @@ def notebook():
 
 
 @pytest.fixture
-def serve(notebook):
+def serve(notebook, end_later):
     """Starts receivers that report to the notebook."""
     running = []
 
@@ -25,4 +25,4 @@ def serve(notebook):
 
     yield start
     for server in running:
-        server.__exit__(None, None, None)
+        end_later(server)

@@ -11,8 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
+from click.testing import CliRunner
 from webhook_support import PATIENCE, SECRET, close, deliver, head, payload, signed, until
 
+from thunderbit_dagster import cli
 from thunderbit_dagster.ledger.notices import recent_notices
 
 OF_EACH = 200
@@ -137,8 +139,7 @@ async def honest_warm_up(url):
 
 
 def test_the_command_does_not_start_without_a_secret(tmp_path):
-    env = {name: value for name, value in os.environ.items() if name != "THUNDERBIT_WEBHOOK_SECRET"}
-    env["DAGSTER_HOME"] = str(tmp_path)
-    ended = subprocess.run(command("--port", "0"), env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 2
-    assert "--insecure-no-signature" in ended.stderr
+    env = {"DAGSTER_HOME": str(tmp_path), "THUNDERBIT_WEBHOOK_SECRET": None}
+    ended = CliRunner(env=env).invoke(cli.main, ["webhooks", "serve", "--port", "0"])
+    assert ended.exit_code == 2
+    assert "--insecure-no-signature" in ended.output

@@ -37,6 +37,7 @@ from thunderbit_dagster.api.codes import (
     CREDITS_PER_LLM_FORMAT,
     JobKind,
 )
+from thunderbit_dagster.api.schemas import row_schema, wire_schema
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict, Unpack
@@ -108,14 +109,15 @@ def _http_url(value: str) -> str:
 
 def _json_schema(value: object) -> object:
     """A pydantic model class stands for its JSON Schema; anything else must be a JSON object."""
-    if isinstance(value, type) and issubclass(value, BaseModel):
-        return value.model_json_schema()
-    if not isinstance(value, Mapping) or not value:
+    told = value.model_json_schema() if isinstance(value, type) and issubclass(value, BaseModel) else value
+    if not isinstance(told, Mapping) or not told:
         raise ValueError("is neither a JSON Schema object nor a pydantic model class (Thunderbit API, field schema)")
     try:
-        return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
+        schema = dict(json.loads(json.dumps(dict(told), allow_nan=False)))
     except (TypeError, ValueError):
         raise ValueError("holds values that JSON cannot express (Thunderbit API, field schema)") from None
+    row_schema(schema)
+    return schema
 
 
 WaitFor: TypeAlias = Annotated[int, _Milliseconds(0, 10_000, "waitFor")]
@@ -269,9 +271,10 @@ class Extract(_Options):
     highlights.
 
     Attributes:
-        schema_: JSON Schema of one row, given as the argument `schema`: a JSON object, or a pydantic model
-            class that stands
-            for its own schema. Passed through as it is.
+        schema_: What one row holds, given as the argument `schema`: a pydantic model class, JSON Schema of an object
+            (or of an array of them), or one of the API's older dialects, a map from field name to instruction or
+            `{"fields": [{"name", "type", "instruction"}]}`. Checked at once; sent with its references put in place
+            and with fields that may be null as not required.
         timeout: Milliseconds the service may spend on a page, 5000..120000. The service's default is 60000.
     """
 
@@ -291,7 +294,11 @@ class Extract(_Options):
         return CREDITS_PER_EXTRACT + self._llm_credits()
 
     def _own_fields(self) -> dict[str, object]:
-        return {"schema": dict(self.schema_), "timeout": self.timeout}
+        return {"schema": wire_schema(self.schema_), "timeout": self.timeout}
+
+    def row_schema(self) -> dict[str, object]:
+        """The JSON Schema that each row of an answer must fit, whichever dialect was given."""
+        return row_schema(self.schema_)
 
     def _formats(self) -> list[object]:
         # `include` is not documented for extraction, so links are asked for as a format.

@@ -21,6 +21,7 @@ from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.interrupts import hold_interrupts
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.resource import ThunderbitResource
+from thunderbit_dagster.run import Step
 
 CANCEL_SECONDS = 15.0
 """Time for all requests to stop; container platforms kill a process some 30 s after they interrupt it."""
@@ -38,7 +39,7 @@ def is_cancelled(status: dg.DagsterRunStatus | None) -> bool:
 
 @contextmanager
 def stopping_jobs(
-    context: dg.AssetExecutionContext,
+    context: Step,
     crawl: Crawl,
     thunderbit: ThunderbitResource,
     *,
@@ -68,7 +69,7 @@ def stopping_jobs(
 class InterruptedStep:
     """A step that was told to end."""
 
-    context: dg.AssetExecutionContext
+    context: Step
     crawl: Crawl
     thunderbit: ThunderbitResource
     waiting_for: set[str]

@@ -28,7 +28,7 @@ def recent(crawl: Crawl, now: float) -> float:
     return now - max(RECENT_SECONDS, 2 * crawl.job_deadline.total_seconds())
 
 
-def build_cancel_job(crawl: Crawl) -> dg.JobDefinition:
+def build_cancel_job(crawl: Crawl, executor: dg.ExecutorDefinition) -> dg.JobDefinition:
     """The job ``{crawl}_cancel``: stops the open batch jobs of the partitions that it is launched for."""
 
     @dg.op(name=f"{crawl.name}__cancel", out=dg.Out(dg.Nothing))
@@ -38,7 +38,7 @@ def build_cancel_job(crawl: Crawl) -> dg.JobDefinition:
     @dg.job(
         name=cancel_job_name(crawl),
         partitions_def=crawl.partitions_def,
-        executor_def=dg.in_process_executor,
+        executor_def=executor,
         description=f"Stop the open batch jobs of a partition of the crawl `{crawl.name}`. What is finished is billed, "
         "kept, and collected by the sensor; a job that several partitions share stops for all of them.",
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from thunderbit_dagster.cli.backfill import backfill
 from thunderbit_dagster.cli.demo import demo
 from thunderbit_dagster.cli.dev import dev
+from thunderbit_dagster.cli.doctor import doctor
 from thunderbit_dagster.cli.emulator import emulator, site
 from thunderbit_dagster.cli.jobs import jobs
 from thunderbit_dagster.cli.plan import plan
@@ -19,5 +21,5 @@ def main() -> None:
     """Batch crawls with the Thunderbit API, in Dagster."""
 
 
-for command in (demo, dev, emulator, jobs, plan, site, webhooks):
+for command in (backfill, demo, dev, doctor, emulator, jobs, plan, site, webhooks):
     main.add_command(command)

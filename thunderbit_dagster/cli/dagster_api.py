@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 import httpx
 
 LOCATIONS = """
-{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } }
+{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } pipelines { name } } }
                         ... on PythonError { message } } }
 """
 LAUNCH = """
@@ -21,6 +22,15 @@ mutation Launch($params: ExecutionParams!) {
   }
 }
 """
+
+
+class _Named(TypedDict):
+    name: str
+
+
+class _Node(_Named):
+    location: _Named
+    pipelines: list[_Named]
 
 
 class DagsterApiError(Exception):
@@ -40,21 +50,38 @@ class DagsterApi:
         except (httpx.HTTPError, DagsterApiError):
             return False
 
-    def launch(self, job: str, tags: Mapping[str, str]) -> str:
-        """Launch a job; the run's id."""
-        name, location = self._repositories()[0]
+    def launch(self, job: str, tags: Mapping[str, str], config: Mapping[str, object] | None = None) -> str:
+        """Launch a job; the run's id.
+
+        Raises:
+            DagsterApiError: no code location has the job, or Dagster refused it.
+        """
+        name, location = self._home_of(job)
         selector = {"repositoryName": name, "repositoryLocationName": location, "pipelineName": job}
         metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
-        params = {"selector": selector, "runConfigData": {}, "mode": "default", "executionMetadata": metadata}
+        params = {
+            "selector": selector,
+            "runConfigData": dict(config or {}),
+            "mode": "default",
+            "executionMetadata": metadata,
+        }
         answer = self._post(LAUNCH, {"params": params}).get("launchRun")
         if not isinstance(answer, dict) or not isinstance(answer.get("run"), dict):
             raise DagsterApiError(f"Dagster did not launch {job}: {answer}")
         return str(answer["run"]["runId"])
 
+    def _home_of(self, job: str) -> tuple[str, str]:
+        for node in self._nodes():
+            if any(one["name"] == job for one in node["pipelines"]):
+                return node["name"], node["location"]["name"]
+        raise DagsterApiError(f"no code location has the job {job}")
+
     def _repositories(self) -> list[tuple[str, str]]:
+        return [(node["name"], node["location"]["name"]) for node in self._nodes()]
+
+    def _nodes(self) -> list[_Node]:
         found = self._post(LOCATIONS, {}).get("repositoriesOrError")
-        nodes = found.get("nodes", []) if isinstance(found, dict) else []
-        return [(node["name"], node["location"]["name"]) for node in nodes]
+        return found.get("nodes", []) if isinstance(found, dict) else []
 
     def _post(self, query: str, variables: Mapping[str, object]) -> dict[str, object]:
         answer = httpx.post(

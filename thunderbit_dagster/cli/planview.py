@@ -116,7 +116,6 @@ def print_plan(found: Figures) -> None:
         console.print(f"Cap: {text}", style="yellow", highlight=False, markup=False)
     for text in found["warnings"]:
         console.print(f"Note: {text}", highlight=False, markup=False)
-    console.print("Nothing was sent.")
 
 
 def _partition_table(found: Figures) -> Table:

@@ -3,15 +3,18 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import dagster as dg
 
 from thunderbit_dagster.cancellation.interrupted import stopping_jobs
+from thunderbit_dagster.catalog import table_spec
 from thunderbit_dagster.collection.collect import Collection
 from thunderbit_dagster.collection.partition import PartitionReport
-from thunderbit_dagster.collection.view import column_schema, failed_metadata, succeeded_metadata
+from thunderbit_dagster.collection.view import failed_metadata, succeeded_metadata
 from thunderbit_dagster.collection.wait import Waiter, sensor_is_polling
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.extraction.output import Output, output_of
 from thunderbit_dagster.ledger.credits import credit_observation
 from thunderbit_dagster.ledger.fold import Submission
 from thunderbit_dagster.ledger.log import LedgerReader
@@ -19,10 +22,9 @@ from thunderbit_dagster.ledger.records import Collected, Progress, Sealed, Settl
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.polling.pace import Watched
 from thunderbit_dagster.polling.sensor import progress_observation
-from thunderbit_dagster.publishing import Published, publish
+from thunderbit_dagster.publishing import Published, lateness_metadata, publish
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.run import is_backfill, run_partitions
-from thunderbit_dagster.storage.schema import FAILED, SUCCEEDED
+from thunderbit_dagster.run import COLLECT_POOL, Step, is_backfill, run_partitions
 from thunderbit_dagster.storage.store import ParquetStore
 
 CLOCK_SLACK_SECONDS = 3_600.0
@@ -38,40 +40,49 @@ def build_collection(crawl: Crawl, store: ParquetStore) -> dg.AssetsDefinition:
         specs=_specs(crawl, store),
         partitions_def=crawl.partitions_def,
         backfill_policy=crawl.backfill_policy,
-        group_name=crawl.name,
+        pool=COLLECT_POOL,
     )
     def collect(
         context: dg.AssetExecutionContext, thunderbit: ThunderbitResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         run = CollectionRun(context, crawl, store, thunderbit)
-        with stopping_jobs(context, crawl, thunderbit, waiting_for=run.waiting_for):
-            published = run.execute()
-        yield from publish(context, keys, published, run.problems, complete=not run.handed_over)
+        yield from publish(context, keys, run.guarded(), run.problems, complete=not run.handed_over)
 
     return collect
 
 
+def collect_partitions(
+    context: dg.OpExecutionContext, crawl: Crawl, store: ParquetStore, thunderbit: ThunderbitResource
+) -> list[Partition]:
+    """Collect the partitions of an op's run, and mark those that were published; which they are.
+
+    Raises:
+        dagster.Failure: some could not be collected; the others are marked all the same.
+    """
+    run = CollectionRun(context, crawl, store, thunderbit)
+    published = run.guarded()
+    publish(context, [crawl.key("succeeded"), crawl.key("failed")], published, run.problems)
+    return [one.partition for one in published]
+
+
 def _specs(crawl: Crawl, store: ParquetStore) -> list[dg.AssetSpec]:
-    tables = {
-        "succeeded": (SUCCEEDED, "Pages that were fetched, one row a URL."),
-        "failed": (
-            FAILED,
-            "URLs that gave no page, one row each, with the reason and whether a retry can help.",
-        ),
-    }
+    schemas = output_of(crawl.request).schemas
     return [
-        dg.AssetSpec(
-            crawl.key(name),
-            deps=[crawl.key("submissions")],
-            description=f"{text} Parquet, one file a partition.",
-            skippable=True,
-            kinds={"thunderbit", "parquet"},
-            metadata={
-                "dagster/column_schema": column_schema(schema),
-                "location": f"{store.base_uri}/{crawl.name}/{name}",
-            },
-        )
-        for name, (schema, text) in tables.items()
+        table_spec(
+            crawl,
+            store,
+            "succeeded",
+            schemas["succeeded"],
+            "Pages that were fetched, one row a URL. Parquet, one file a partition.",
+        ),
+        table_spec(
+            crawl,
+            store,
+            "failed",
+            schemas["failed"],
+            "URLs that gave no page, one row each, with the reason and whether a retry can help. "
+            "Parquet, one file a partition.",
+        ),
     ]
 
 
@@ -82,13 +93,26 @@ class CollectionRun:
     ``handed_over`` holds the partitions that the sensor will have collected once their jobs have ended.
     """
 
-    context: dg.AssetExecutionContext
+    context: Step
     crawl: Crawl
     store: ParquetStore
     thunderbit: ThunderbitResource
     problems: dict[Partition, str] = field(default_factory=dict)
     handed_over: list[Partition] = field(default_factory=list)
     awaited: set[str] = field(default_factory=set)
+
+    def guarded(self) -> list[Published]:
+        """``execute``, with the jobs stopped or left alone when the run is told to end."""
+        with (
+            dg.partition_loading_context(dynamic_partitions_store=self.context.instance),
+            stopping_jobs(self.context, self.crawl, self.thunderbit, waiting_for=self.waiting_for),
+        ):
+            return self.execute()
+
+    @cached_property
+    def output(self) -> Output:
+        """What the crawl's pages are read into."""
+        return output_of(self.crawl.request)
 
     def execute(self) -> list[Published]:
         """Collect the newest submission of each partition, waiting for its jobs only if nobody else does."""
@@ -104,6 +128,7 @@ class CollectionRun:
             run_id=self.context.run.run_id,
             log=self.context.log,
             explain=self.thunderbit.explain,
+            output=self.output,
             known={job: progress.status for job, progress in known.items() if progress},
         )
         reports = collection.collect(ready)
@@ -191,13 +216,15 @@ class CollectionRun:
         collected = to_metadata(
             Collected(submission_id=submission.id, succeeded=pair.succeeded.rows, failed=pair.failed.rows)
         )
+        schemas = self.output.schemas
+        collected |= lateness_metadata(self.crawl, partition, submission.jobs)
         return Published(
             partition,
             {
                 self.crawl.key("succeeded"): {
-                    **succeeded_metadata(report, pair.succeeded, SUCCEEDED),
+                    **succeeded_metadata(report, pair.succeeded, schemas["succeeded"]),
                     **collected,
                 },
-                self.crawl.key("failed"): {**failed_metadata(report, pair.failed, FAILED), **collected},
+                self.crawl.key("failed"): {**failed_metadata(report, pair.failed, schemas["failed"]), **collected},
             },
         )

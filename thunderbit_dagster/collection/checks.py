@@ -1,9 +1,13 @@
 """The ``conservation`` check: an audit of what lies in storage, apart from the step that wrote it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
+from thunderbit_dagster.api.requests import Extract
+from thunderbit_dagster.collection.extract_check import LOOK_BACK, SCHEMA_DRIFT, drift_of
+from thunderbit_dagster.collection.extract_check import result_of as drift_result
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.records import Sealed
@@ -11,6 +15,8 @@ from thunderbit_dagster.partitions import UNPARTITIONED, Partition
 from thunderbit_dagster.run import names_partitions, run_partitions
 from thunderbit_dagster.storage.store import Pair, ParquetStore
 from thunderbit_dagster.tables import table
+
+CONSERVATION = "conservation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +38,50 @@ def build_conservation_check(crawl: Crawl, store: ParquetStore) -> dg.AssetCheck
 
     @dg.asset_check(
         asset=crawl.key("succeeded"),
-        name="conservation",
+        name=CONSERVATION,
         description="Every submitted URL lies in `succeeded` or `failed`, and both tables are of one submission.",
         additional_deps=[crawl.key("failed")],
     )
     def conservation(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         named = crawl.partitions_def is None or names_partitions(context.run)
         partitions = run_partitions(context, crawl) if named else stored_partitions(crawl, store)
-        sealed = LedgerReader(context.instance, crawl).past([one.key for one in partitions]).sealed
-        audits = [
-            audit(partition, store.pair(crawl.name, partition.dimensions), sealed.get(partition.key))
-            for partition in partitions
-        ]
-        return result_of(audits)
+        return result_of(audits_of(context.instance, crawl, store, partitions))
 
     return conservation
+
+
+def audits_of(
+    instance: dg.DagsterInstance, crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
+) -> list[Audit]:
+    """The audits of some partitions, as they lie in storage now."""
+    sealed = LedgerReader(instance, crawl).past([partition.key for partition in partitions]).sealed
+    return [
+        audit(partition, store.pair(crawl.name, partition.dimensions), sealed.get(partition.key))
+        for partition in partitions
+    ]
+
+
+def audit_partitions(
+    instance: dg.DagsterInstance, crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The checks of ``succeeded`` for some partitions, evaluated by a run that is not of the asset."""
+    yield evaluation(crawl, CONSERVATION, result_of(audits_of(instance, crawl, store, partitions)))
+    if isinstance(crawl.request, Extract):
+        named = [partition.dimensions for partition in partitions]
+        others = [one for one in store.partitions(crawl.name, "succeeded") if one not in named][-LOOK_BACK:]
+        yield evaluation(crawl, SCHEMA_DRIFT, drift_result(drift_of(crawl, store, named, others)))
+
+
+def evaluation(crawl: Crawl, name: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """A check's result as an event."""
+    return dg.AssetCheckEvaluation(
+        asset_key=crawl.key("succeeded"),
+        check_name=name,
+        passed=result.passed,
+        severity=result.severity,
+        metadata=result.metadata,
+        description=result.description,
+    )
 
 
 def stored_partitions(crawl: Crawl, store: ParquetStore) -> list[Partition]:

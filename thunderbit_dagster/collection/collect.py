@@ -14,6 +14,7 @@ from thunderbit_dagster.api.models import Job, JobRef
 from thunderbit_dagster.collection.partition import PartitionCollector, PartitionReport, utc
 from thunderbit_dagster.collection.reconcile import ConservationError, Reconciler, fate
 from thunderbit_dagster.collection.rows import Origin, price
+from thunderbit_dagster.extraction.output import PAGES, Output
 from thunderbit_dagster.ledger.fold import Post, Submission
 from thunderbit_dagster.ledger.records import Item
 from thunderbit_dagster.partitions import Partition
@@ -71,7 +72,7 @@ class Collection:
     """One run's collection: partitions open with their first job and are published after their last.
 
     A job or a store that fails takes only its own partitions with it. ``known`` tells what polling already
-    learned of jobs that the API no longer knows or that never ended.
+    learned of jobs that the API no longer knows or that never ended; ``output`` is what a page is read into.
     """
 
     client: ThunderbitClient
@@ -83,6 +84,7 @@ class Collection:
     explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    output: Output = PAGES
     problems: dict[Partition, str] = field(default_factory=dict)
     reports: dict[Partition, PartitionReport] = field(default_factory=dict)
     _open: dict[Partition, PartitionCollector] = field(default_factory=dict)
@@ -126,11 +128,13 @@ class Collection:
         if partition in self.problems or partition in self.reports:
             return False
         try:
-            writer = self.store.open_partition(self.crawl_name, partition.dimensions)
+            writer = self.store.open_partition(self.crawl_name, partition.dimensions, schemas=self.output.schemas)
         except StorageError as error:
             self._give_up([partition], str(error))
             return False
-        self._open[partition] = PartitionCollector(partition, submissions[partition], writer, self.run_id)
+        self._open[partition] = PartitionCollector(
+            partition, submissions[partition], writer, self.run_id, self.output.reader
+        )
         return True
 
     def _finish_if_done(self, partition: Partition, left: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +12,8 @@ from datetime import datetime, timezone
 from thunderbit_dagster.api.codes import JobStatus, RowStatus
 from thunderbit_dagster.api.models import Job, Row
 from thunderbit_dagster.collection.reconcile import Fate, check_conservation
-from thunderbit_dagster.collection.rows import Origin, absent_row, failed_row, rejected_row, succeeded_row
+from thunderbit_dagster.collection.rows import Origin, absent_row, failed_row, raw_data, rejected_row, succeeded_row
+from thunderbit_dagster.extraction.items import Extracted, ItemReader
 from thunderbit_dagster.ledger.fold import Submission
 from thunderbit_dagster.ledger.records import Item, RejectedUrl
 from thunderbit_dagster.partitions import Partition
@@ -18,6 +21,18 @@ from thunderbit_dagster.storage.schema import FailedRow, SucceededRow
 from thunderbit_dagster.storage.writer import PartitionWriter, PublishedPair
 
 PREVIEW_ROWS = 5
+
+BLANK_COUNT = "blank_documents"
+"""Key of the footer of ``succeeded``: how many of its pages are blank."""
+MOST_FIELDS = 100
+"""How many fields a footer names."""
+FIELD_PLACES = re.compile(r"\[\d+\]")
+ITEM_COUNT = "items"
+INVALID_ITEM_COUNT = "invalid_items"
+INVALID_PAGE_COUNT = "invalid_pages"
+FAULT_COUNTS = "invalid_output"
+UNNAMED_COUNTS = "unnamed_fields"
+"""Keys of the Parquet footers of a crawl that extracts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,39 @@ class JobReport:
 
 
 @dataclass
+class OutputReport:
+    """How the extracted rows of a partition fit the schema.
+
+    ``faults`` counts them by field and rule, ``unnamed`` the values of fields that the schema does not name.
+    """
+
+    items: int = 0
+    invalid_items: int = 0
+    invalid_pages: int = 0
+    faults: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unnamed: Counter[str] = field(default_factory=Counter)
+
+    def add(self, output: Extracted) -> None:
+        """Count one page's output."""
+        self.items += len(output.items)
+        self.invalid_items += output.invalid
+        self.invalid_pages += bool(output.errors)
+        self.faults.update((FIELD_PLACES.sub("[]", fault["field"]), fault["rule"]) for fault in output.errors)
+        self.unnamed.update(output.unnamed)
+
+    @property
+    def footer(self) -> dict[str, str]:
+        """The counts as the Parquet footers hold them."""
+        return {
+            ITEM_COUNT: str(self.items),
+            INVALID_ITEM_COUNT: str(self.invalid_items),
+            INVALID_PAGE_COUNT: str(self.invalid_pages),
+            FAULT_COUNTS: json.dumps([[*key, count] for key, count in self.faults.most_common(MOST_FIELDS)]),
+            UNNAMED_COUNTS: json.dumps(dict(self.unnamed.most_common(MOST_FIELDS))),
+        }
+
+
+@dataclass
 class PartitionReport:
     """What was found and published of one partition."""
 
@@ -59,10 +107,12 @@ class PartitionReport:
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     credits_estimated: int = 0
     markdown_bytes: int = 0
+    blank: int = 0
     duplicated: int = 0
     foreign: int = 0
     jobs: list[JobReport] = field(default_factory=list)
     preview: list[SucceededRow] = field(default_factory=list)
+    output: OutputReport | None = None
     pair: PublishedPair | None = None
 
     @property
@@ -73,10 +123,19 @@ class PartitionReport:
 class PartitionCollector:
     """Takes a partition's rows as they come; writes each position once, repeats for duplicates included."""
 
-    def __init__(self, partition: Partition, submission: Submission, writer: PartitionWriter, run_id: str) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        submission: Submission,
+        writer: PartitionWriter,
+        run_id: str,
+        reader: ItemReader | None = None,
+    ) -> None:
         self.partition = partition
         self.submission = submission
-        self.report = PartitionReport(submitted=len(submission.known))
+        output = None if reader is None else OutputReport()
+        self.report = PartitionReport(submitted=len(submission.known), output=output)
+        self._reader = reader
         self._writer = writer
         self._run_id = run_id
         self._written: list[int] = []
@@ -91,9 +150,11 @@ class PartitionCollector:
 
     def take(self, row: Row, item: Item, origin: Origin) -> None:
         """A finished row of one of the partition's URLs."""
+        succeeded = row.status is RowStatus.SUCCEEDED
+        output = self._read_output(row) if succeeded else None
         for place in self._places(item):
-            if row.status is RowStatus.SUCCEEDED:
-                self._succeed(succeeded_row(row, place, origin), paid=place is item)
+            if succeeded:
+                self._succeed(succeeded_row(row, place, origin, output), paid=place is item)
             else:
                 self._fail(failed_row(row, place, origin))
 
@@ -118,6 +179,8 @@ class PartitionCollector:
             "submission_id": self.submission.id,
             "run_id": self._run_id,
             "submitted": str(self.report.submitted),
+            BLANK_COUNT: str(self.report.blank),
+            **(self.report.output.footer if self.report.output else {}),
         }
         self.report.pair = self._writer.commit(metadata)
         return self.report
@@ -131,6 +194,13 @@ class PartitionCollector:
         self.report.jobs.append(
             JobReport(str(job.ref), status, rows, size, job.credits_used, job.created_at, job.completed_at)
         )
+
+    def _read_output(self, row: Row) -> Extracted | None:
+        if self._reader is None or self.report.output is None:
+            return None
+        output = self._reader.read(raw_data(row))
+        self.report.output.add(output)
+        return output
 
     def _repeats_of(self, url: Item | RejectedUrl) -> Sequence[Item]:
         return self._repeats.get(url.position, ())
@@ -147,6 +217,7 @@ class PartitionCollector:
         self.report.succeeded += 1
         self.report.credits_estimated += row.get("credits") or 0
         self.report.markdown_bytes += len(row.get("markdown") or "")
+        self.report.blank += is_blank(row.get("markdown"), row.get("data"))
         if len(self.report.preview) < PREVIEW_ROWS:
             self.report.preview.append(row)
 
@@ -154,6 +225,13 @@ class PartitionCollector:
         self._writer.write_failed(row)
         self._written.append(row["position"])
         self.report.failures[row["error_code"], row["error_class"]] += 1
+
+
+def is_blank(markdown: str | None, data: str | None) -> bool:
+    """Whether a page that succeeded has neither text nor extracted rows."""
+    # A zero-width space is no space, and a page of nothing else still has no text.
+    has_text = any(char.isprintable() and not char.isspace() for char in markdown or "")
+    return not has_text and (data or "[]") == "[]"
 
 
 def utc(timestamp: float) -> datetime:

@@ -20,6 +20,7 @@ from thunderbit_dagster.api.codes import (
 )
 from thunderbit_dagster.api.models import JobRef, Row, RowError
 from thunderbit_dagster.collection.reconcile import Fate
+from thunderbit_dagster.extraction.items import Extracted
 from thunderbit_dagster.ledger.records import Item, RejectedUrl
 from thunderbit_dagster.storage.schema import (
     FailedRow,
@@ -48,10 +49,10 @@ class Origin:
     run_id: str
 
 
-def succeeded_row(row: Row, item: Item, origin: Origin) -> SucceededRow:
-    """A finished row as the ``succeeded`` table holds it."""
+def succeeded_row(row: Row, item: Item, origin: Origin, output: Extracted | None = None) -> SucceededRow:
+    """A finished row as the ``succeeded`` table holds it, with what was read of its output when there is a schema."""
     text = row.markdown if row.markdown is not None else canonical_json(row.data or [])
-    return SucceededRow(
+    found = SucceededRow(
         url=item.url,
         canonical_url=_canonical(item.url),
         final_url=_text(row.metadata, *FINAL_URL_KEYS),
@@ -65,7 +66,7 @@ def succeeded_row(row: Row, item: Item, origin: Origin) -> SucceededRow:
         summary=row.summary,
         answer=row.answer,
         highlights=row.highlights,
-        data=None if row.data is None else canonical_json(row.data),
+        data=raw_data(row),
         metadata=canonical_json(dict(row.metadata)),
         extra=canonical_json(dict(row.extra)) if row.extra else None,
         job_kind=origin.ref.kind.value,
@@ -80,6 +81,16 @@ def succeeded_row(row: Row, item: Item, origin: Origin) -> SucceededRow:
         submission_id=origin.submission_id,
         run_id=origin.run_id,
     )
+    if output is not None:
+        found["items"] = output.items
+        found["extract_outcome"] = output.outcome
+        found["extract_errors"] = output.errors
+    return found
+
+
+def raw_data(row: Row) -> str | None:
+    """The rows that were extracted from a page, as JSON text."""
+    return None if row.data is None else canonical_json(row.data)
 
 
 def failed_row(row: Row, item: Item, origin: Origin) -> FailedRow:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 import pyarrow as pa
 
-from thunderbit_dagster.collection.partition import JobReport, PartitionReport
+from thunderbit_dagster.catalog import column_schema
+from thunderbit_dagster.collection.partition import JobReport, OutputReport, PartitionReport
 from thunderbit_dagster.publishing import Metadata
 from thunderbit_dagster.storage.schema import SucceededRow
 from thunderbit_dagster.storage.writer import Published
 from thunderbit_dagster.tables import table
 
 PREVIEW_CHARACTERS = 160
-
-
-def column_schema(schema: pa.Schema) -> dg.TableSchema:
-    """An Arrow schema as the UI shows it, with each column's description."""
-    return dg.TableSchema([_column(field) for field in schema])
-
-
-def _column(field: pa.Field) -> dg.TableColumn:
-    description = (field.metadata or {}).get(b"description", b"").decode()
-    constraints = dg.TableColumnConstraints(nullable=field.nullable)
-    return dg.TableColumn(field.name, str(field.type), description or None, constraints)
 
 
 def succeeded_metadata(report: PartitionReport, published: Published, schema: pa.Schema) -> Metadata:
@@ -42,7 +32,25 @@ def succeeded_metadata(report: PartitionReport, published: Published, schema: pa
     measured = _bill(sum(used), report.credits_estimated) if used else {}
     longest = {"longest job (s)": max(seconds)} if seconds else {}
     tables = {"jobs": job_table(report.jobs), "preview": _preview(report.preview)}
-    return {**numbers, **measured, **longest, **_table_metadata(published, schema), **tables}
+    output = _output(report.output) if report.output else {}
+    return {**numbers, **output, **measured, **longest, **_table_metadata(published, schema), **tables}
+
+
+def _output(report: OutputReport) -> Metadata:
+    """How many extracted rows fit the schema, and which fields do not."""
+    numbers = {
+        "items": report.items,
+        "invalid items": report.invalid_items,
+        "pages with invalid output": report.invalid_pages,
+        "values of fields outside the schema": report.unnamed.total(),
+    }
+    return {**numbers, **({"invalid output by field": fault_table(report.faults)} if report.faults else {})}
+
+
+def fault_table(faults: Mapping[tuple[str, str], int]) -> dg.TableMetadataValue:
+    """What does not fit the schema of an extraction, most frequent first."""
+    rows = ((field, rule, count) for (field, rule), count in sorted(faults.items(), key=lambda one: -one[1]))
+    return table({"field": "string", "rule": "string", "faults": "int"}, rows)
 
 
 def _bill(used: float, estimated: int) -> dict[str, float]:
@@ -62,6 +70,7 @@ def failed_metadata(report: PartitionReport, published: Published, schema: pa.Sc
 def _table_metadata(published: Published, schema: pa.Schema) -> Metadata:
     return {
         "dagster/row_count": published.rows,
+        "dagster/partition_row_count": published.rows,
         "dagster/size_bytes": published.size_bytes,
         "dagster/uri": dg.MetadataValue.url(published.uri),
         "dagster/column_schema": column_schema(schema),

@@ -77,6 +77,7 @@ class Waiter:
         late = [self._too_late(watched) for watched in unasked if watched.job not in seen and self._is_late(watched)]
         for change in [*poller.changes, *late]:
             self.progress[change.job] = change
+            self.log.info("%s is %s (%s of %s rows)", change.job, change.status, change.done, change.total)
             self.on_change(change)
         updated = [self._updated(watched) for watched in jobs.values()]
         return [watched for watched in updated if not watched.ended]

@@ -112,7 +112,7 @@ def _of_cells(
     cells: Sequence[str], columns: Mapping[str, int | None], fields: Sequence[Field], base: str
 ) -> dict[str, object] | None:
     row = {
-        field.name: None if (place := columns[field.name]) is None else coerce(cells[place], field.type, base)
+        field.name: None if (place := columns[field.name]) is None else _value(field, cells[place], base)
         for field in fields
     }
     return dict(row) if any(value is not None for value in row.values()) else None
@@ -158,9 +158,20 @@ def _find(field: Field, records: Sequence[Record], base: str) -> object:
     )
     if field.type == "array":
         best = ranked[0][2].path if ranked else None
-        return [fact.value for _, _, fact in reversed(ranked) if fact.path == best][::-1] or None
-    values = (coerce(fact.value, field.type, base) for _, _, fact in ranked)
+        listed = [_value(field, fact.value, base) for _, _, fact in ranked if fact.path == best]
+        return [value for value in listed if value is not None] or None
+    values = (_value(field, fact.value, base) for _, _, fact in ranked)
     return next((value for value in values if value is not None), None)
+
+
+def _value(field: Field, stated: Scalar, base: str) -> object:
+    """What the page states as the field's type, or its element's, and as one of its choices; None when it is none."""
+    kind = field.element if field.type == "array" else field.type
+    found = coerce(stated, kind, base)
+    if not field.choices:
+        return found
+    spelled = {str(choice).casefold(): choice for choice in reversed(field.choices)}
+    return None if found is None else spelled.get(str(found).casefold())
 
 
 def _all(records: Iterable[Record]) -> list[tuple[Fact, str]]:

@@ -44,7 +44,7 @@ AnswerAction = Literal[
     "expired",
 ]
 JobAction = Literal["job_failed", "job_stuck"]
-PageAction = Literal["row_failed", "row_delay"]
+PageAction = Literal["row_failed", "row_delay", "invalid_output", "missing_output", "foreign_output"]
 WebhookAction = Literal["webhook_lost", "webhook_doubled"]
 Action = Literal[RequestAction, AnswerAction, JobAction, PageAction, WebhookAction]
 
@@ -64,7 +64,8 @@ class Rule:
             `expired` (410).
             Jobs, chosen when they are submitted: `job_failed` (after half of its rows), `job_stuck` (all rows but the
             last finish, and the job never ends).
-            Pages: `row_failed`, `row_delay`.
+            Pages: `row_failed`, `row_delay`, and of an extraction: `invalid_output` (values of another type),
+            `missing_output` (fields left out), `foreign_output` (a field that the schema does not name).
             Webhooks: `webhook_lost`, `webhook_doubled`.
         route: Pattern for the path below `/openapi/v1`, as in a shell: `/batch/*`. For jobs and webhooks: the path
             the job was submitted to.
@@ -79,6 +80,8 @@ class Rule:
         html: `status` answers with an HTML page, as a proxy does.
         word: The state `status_word` shows.
         seconds: How long `delay` and `row_delay` last.
+        field: Which field of each extracted row `invalid_output` and `missing_output` spoil (default: every one), and
+            the name that `foreign_output` uses (default: `unexpected`).
     """
 
     action: Action
@@ -94,6 +97,7 @@ class Rule:
     html: bool = False
     word: str = "ARCHIVING"
     seconds: float = 0.0
+    field: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -213,7 +217,7 @@ class FaultPlan:
     def for_page(self, url: str) -> "PageFaults":
         """What befalls the next fetch of `url`."""
         if not self._touches_pages:
-            return PageFaults(0.0, None)
+            return PageFaults(0.0, None, ())
         self._fetches[url] += 1
         draw = Draw(f"{self.faults.seed}/{url}/{self._fetches[url]}")
         rules = [
@@ -225,7 +229,8 @@ class FaultPlan:
         codes = [rule.error_code for rule in rules if rule.action == "row_failed"]
         if not codes and draw.uniform("fails") < self.faults.row_failure_rate:
             codes = [draw.choice("code", self.faults.row_failure_codes)]
-        return PageFaults(delay, codes[0] if codes else None)
+        spoilers = tuple(rule for rule in rules if rule.action in _OUTPUT_SPOILERS)
+        return PageFaults(delay, codes[0] if codes else None, spoilers)
 
     def _for_route(self, actions: tuple[str, ...], route: str) -> list[Rule]:
         return [
@@ -244,10 +249,20 @@ class FaultPlan:
 
 @dataclass(frozen=True, slots=True)
 class PageFaults:
-    """What befalls one fetch: seconds of delay, and the code it fails with."""
+    """What befalls one fetch: seconds of delay, the code it fails with, and what spoils its extracted rows."""
 
     delay: float
     code: str | None
+    output: tuple[Rule, ...]
+
+    def spoil(self, payload: Mapping[str, object]) -> dict[str, object]:
+        """What the page yields after the rules that spoil extracted rows."""
+        rows = payload.get("data")
+        if not isinstance(rows, list):
+            return dict(payload)
+        for rule in self.output:
+            rows = [_OUTPUT_SPOILERS[rule.action](row, rule.field) for row in rows]
+        return {**payload, "data": rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,4 +328,27 @@ _SPOILERS: Final = {
     "rows_foreign": _with_foreign,
     "rows_shuffled": _reordered,
     "completed_early": _last_pending,
+}
+
+
+def _of_other_type(row: Mapping[str, object], field: str | None) -> dict[str, object]:
+    return {name: _misread(value) if field in (None, name) else value for name, value in row.items()}
+
+
+def _misread(value: object) -> object:
+    return {"unexpected": value} if isinstance(value, str) else "unreadable"
+
+
+def _without_field(row: Mapping[str, object], field: str | None) -> dict[str, object]:
+    return {name: value for name, value in row.items() if field not in (None, name)}
+
+
+def _with_foreign_field(row: Mapping[str, object], field: str | None) -> dict[str, object]:
+    return {**row, field or "unexpected": "of no use"}
+
+
+_OUTPUT_SPOILERS: Final = {
+    "invalid_output": _of_other_type,
+    "missing_output": _without_field,
+    "foreign_output": _with_foreign_field,
 }

@@ -32,12 +32,17 @@ _DEEPEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing to find. `items` are the fields of an object, or of the objects in an array."""
+    """One thing to find. `items` are the fields of an object, or of the objects in an array.
+
+    `element` is the type of an array's values, and `choices` are the only values allowed (none given: any).
+    """
 
     name: str
     type: FieldType = "string"
     description: str = ""
     items: tuple["Field", ...] = ()
+    element: FieldType = "string"
+    choices: tuple[object, ...] = ()
 
 
 def parse_schema(schema: object) -> tuple[Field, ...]:
@@ -107,11 +112,18 @@ def _field(name: str, told: object, whole: Mapping[str, object], depth: int) -> 
     if kind == "array":
         inner = _resolve(schema.get("items") or {}, whole)
         nested = _properties(inner, whole, depth + 1) if "properties" in inner else ()
-        return Field(name, kind, description, nested)
+        return Field(name, kind, description, nested, _type(name, inner), _choices(inner))
     if kind == "object":
         nested = _properties(schema, whole, depth + 1) if "properties" in schema else ()
         return Field(name, kind, description, nested)
-    return Field(name, kind, description)
+    return Field(name, kind, description, choices=_choices(schema))
+
+
+def _choices(schema: Mapping[str, object]) -> tuple[object, ...]:
+    if "const" in schema:
+        return (schema["const"],)
+    named = schema.get("enum")
+    return tuple(value for value in named if value is not None) if isinstance(named, list) else ()
 
 
 def _type(name: str, schema: Mapping[str, object]) -> FieldType:

@@ -217,7 +217,8 @@ class Engine:
             fetched = await self.fetcher.page(
                 url, options.headers, robots.permit if self.settings.honour_robots else _any
             )
-        return await asyncio.get_running_loop().run_in_executor(self._cpu, produce, kind, fetched, options)
+        product = await asyncio.get_running_loop().run_in_executor(self._cpu, produce, kind, fetched, options)
+        return replace(product, payload=befalls.spoil(product.payload)) if befalls.output else product
 
     # Inside a job
 

@@ -204,7 +204,7 @@ def newest_progress(entries: Iterable[Entry]) -> dict[str, Progress]:
 
 def _newest(entries: Iterable[Entry], keys: Collection[str | None], kind: type[RecordT]) -> dict[str | None, RecordT]:
     found: dict[str | None, RecordT] = {}
-    for entry in entries:
+    for entry in entries if keys else ():
         if isinstance(entry.record, kind):
             found.setdefault(entry.partition_key, entry.record)
         if len(found) == len(keys):

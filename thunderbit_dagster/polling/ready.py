@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from thunderbit_dagster.crawl import Crawl
-from thunderbit_dagster.partitions import group_into_ranges
+from thunderbit_dagster.partitions import chunks, group_into_ranges
 from thunderbit_dagster.polling.watch import OpenSubmission, Watch
 
 GATHER_SECONDS = 120.0
-"""Partitions that one run submitted are collected together, but none waits longer than this for the others."""
+"""Partitions that one run submitted are collected together, but none waits longer than this for the others ..."""
+GATHER_SHARE = 0.25
+"""... or than this share of the time its own jobs took: what takes hours is collected in few runs as well."""
 MAX_ATTEMPTS = 3
 MAX_REQUESTS = 25
 """Runs asked for in one tick: Dagster looks each run key up and launches one after another."""
@@ -29,12 +31,26 @@ class PastRuns:
 
 @dataclass(frozen=True, slots=True)
 class CollectRequest:
-    """One run to ask for: its partitions (None: the crawl has none) and why it is a new one."""
+    """One run to ask for, and why it is a new one.
+
+    Its partitions are a range with both ends, or any set, with ends of None; both ends are None as well for a crawl
+    without partitions.
+    """
 
     submissions: tuple[OpenSubmission, ...]
     attempt: int
     start: str | None
     end: str | None
+
+    @property
+    def keys(self) -> list[str]:
+        """The partitions; empty for a crawl that has none."""
+        return [one.partition.key for one in self.submissions if one.partition.key is not None]
+
+    @property
+    def is_set(self) -> bool:
+        """Whether no range covers the partitions."""
+        return self.start is None and bool(self.keys)
 
     @property
     def submission_ids(self) -> list[str]:
@@ -55,9 +71,14 @@ def collectable(watch: Watch, runs: PastRuns, now: float) -> list[OpenSubmission
         one
         for one in ready.values()
         if one.sealed.submission_id not in runs.active
-        and (one.run_id not in unfinished_runs or now - watch.ready_since(one) >= GATHER_SECONDS)
+        and (one.run_id not in unfinished_runs or now - watch.ready_since(one) >= _patience(watch, one))
         and _may_try(runs.failures.get(one.sealed.submission_id, []), now)
     ]
+
+
+def _patience(watch: Watch, one: OpenSubmission) -> float:
+    took = watch.ready_since(one) - min([one.at, *(share.at for share in one.sealed.jobs)])
+    return max(GATHER_SECONDS, GATHER_SHARE * took)
 
 
 def _may_try(failures: list[float], now: float) -> bool:
@@ -73,12 +94,15 @@ def given_up(watch: Watch, runs: PastRuns) -> list[OpenSubmission]:
 
 
 def collect_requests(crawl: Crawl, submissions: Iterable[OpenSubmission], runs: PastRuns) -> list[CollectRequest]:
-    """As few runs as contiguous ranges and ``max_partitions_per_run`` allow."""
+    """As few runs as ``max_partitions_per_run`` allows, each over a range where ranges do not take more of them."""
     by_key = {one.partition.key: one for one in submissions}
     if None in by_key:
         return [_request([by_key[None]], None, None, runs)]
-    keys = [key for key in by_key if key is not None]
-    ranges = group_into_ranges(keys, crawl.axes, crawl.max_partitions_per_run) if keys else []
+    limit = crawl.max_partitions_per_run
+    ranges = group_into_ranges([key for key in by_key if key is not None], crawl.axes, limit)
+    keys = [key for one in ranges for key in one.keys]
+    if len(ranges) > -(-len(keys) // limit):
+        return [_request([by_key[key] for key in some], None, None, runs) for some in chunks(keys, limit)]
     return [_request([by_key[key] for key in one.keys], one.start, one.end, runs) for one in ranges]
 
 

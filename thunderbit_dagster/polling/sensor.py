@@ -41,7 +41,7 @@ from thunderbit_dagster.polling.refusal import (
 from thunderbit_dagster.polling.watch import Watch, read_watch
 from thunderbit_dagster.publishing import Metadata
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.run import range_tags
+from thunderbit_dagster.run import collect_set_job_name, collect_set_op, range_tags, set_config
 
 CRAWL_TAG = "thunderbit/crawl"
 SUBMISSIONS_TAG = "thunderbit/submissions"
@@ -82,30 +82,40 @@ def collect_job_name(crawl: Crawl) -> str:
 
 
 def build_job_sensor(
-    crawls: Sequence[Crawl], *, minimum_interval_seconds: int, tick_seconds: float
+    crawls: Sequence[Crawl],
+    *,
+    collect_set_jobs: Sequence[dg.JobDefinition] = (),
+    minimum_interval_seconds: int,
+    tick_seconds: float,
+    executor: dg.ExecutorDefinition = dg.in_process_executor,
 ) -> dg.SensorDefinition:
     """The sensor that polls for all ``crawls``, and the jobs that collect them.
 
-    A collect job runs in one process: it is one step and its check.
+    ``collect_set_jobs`` are those that collect any set of partitions, one for each crawl that has partitions.
+    A collect job is one step and its check, which ``executor`` runs.
     """
 
     @dg.sensor(
         name=SENSOR_NAME,
         jobs=[
-            dg.define_asset_job(
-                collect_job_name(crawl),
-                selection=dg.AssetSelection.assets(crawl.key("succeeded"), crawl.key("failed")),
-                executor_def=dg.in_process_executor,
-                description=f"Publish the finished batch jobs of the crawl `{crawl.name}`.",
-            )
-            for crawl in crawls
+            *collect_set_jobs,
+            *(
+                dg.define_asset_job(
+                    collect_job_name(crawl),
+                    selection=dg.AssetSelection.assets(crawl.key("succeeded"), crawl.key("failed")),
+                    executor_def=executor,
+                    description=f"Publish the finished batch jobs of the crawl `{crawl.name}`.",
+                )
+                for crawl in crawls
+            ),
         ],
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks Thunderbit about open batch jobs and has finished ones collected.",
     )
     def job_sensor(context: dg.SensorEvaluationContext, thunderbit: ThunderbitResource) -> dg.SensorResult:
-        return Tick(context, crawls, thunderbit, tick_seconds).evaluate()
+        with dg.partition_loading_context(dynamic_partitions_store=context.instance):
+            return Tick(context, crawls, thunderbit, tick_seconds).evaluate()
 
     return job_sensor
 
@@ -288,8 +298,8 @@ class Tick:
     def _runs(self, crawl: Crawl, watch: Watch) -> list[CollectRequest]:
         if not watch.ready():
             return []
-        # From the first job on: a submission may be sealed again while a run is collecting it.
-        since = min(min([one.at, *(share.at for share in one.sealed.jobs)]) for one in watch.open)
+        # A submission may be sealed again while a run is collecting it, and with jobs that it had not before.
+        since = min(one.known_since for one in watch.open)
         runs = past_runs(self.context.instance, crawl, since, self.now)
         hopeless = given_up(watch, runs)
         for one in hopeless:
@@ -348,8 +358,13 @@ def _view(progress: Progress) -> Metadata:
 
 
 def run_request(crawl: Crawl, request: CollectRequest) -> dg.RunRequest:
-    """A collect run over one partition, a range of them, or the whole crawl."""
+    """A collect run over one partition, a range or any set of them, or the whole crawl."""
     tags = {CRAWL_TAG: crawl.name, **submission_tags(request.submission_ids)}
+    if request.is_set:
+        config = set_config(collect_set_op(crawl), request.keys)
+        return dg.RunRequest(
+            run_key=request.run_key, job_name=collect_set_job_name(crawl), run_config=config, tags=tags
+        )
     single = request.start if request.start == request.end else None
     if request.start and request.end and not single:
         tags |= range_tags(request.start, request.end)

@@ -21,13 +21,23 @@ UNREADABLE_SECONDS = 7 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class OpenSubmission:
-    """A sealed submission that is not collected: its partition, its jobs, and the run that sealed it."""
+    """A sealed submission that is not collected: its partition, its jobs, and the run that sealed it.
+
+    ``at`` is the Unix time of its newest seal, ``first_at`` that of its first where it was sealed again.
+    """
 
     partition: Partition
     sealed: Sealed
     run_id: str
     storage_id: int
     at: float
+    first_at: float | None = None
+
+    @property
+    def known_since(self) -> float:
+        """Since when it may have been collected: its first seal, or its first job, which comes before that."""
+        first = self.at if self.first_at is None else self.first_at
+        return min([first, *(share.at for share in self.sealed.jobs)])
 
 
 @dataclass
@@ -104,12 +114,14 @@ def read_watch(reader: LedgerReader, low: int, now: float) -> Watch:
     watch = Watch(low=low, deadline_seconds=crawl.job_deadline.total_seconds(), cancel_late=crawl.cancel_on_deadline)
     seals = list(reader.since("submissions", low))
     collected = list(reader.since("failed", low))
+    first_at = {e.record.submission_id: e.at for e in reversed(seals) if isinstance(e.record, Sealed)}
     for seal in _uncollected(seals, collected):
         partition = crawl.partition(seal.partition_key)
         if not crawl.knows(partition):
             watch.unknown.append(str(partition))
         elif isinstance(seal.record, Sealed):
-            watch.open.append(OpenSubmission(partition, seal.record, seal.run_id, seal.storage_id, seal.at))
+            began = first_at[seal.record.submission_id]
+            watch.open.append(OpenSubmission(partition, seal.record, seal.run_id, seal.storage_id, seal.at, began))
     observed = list(
         reader.since("succeeded", low, observations=True, keys=_named([one.partition for one in watch.open]))
     )

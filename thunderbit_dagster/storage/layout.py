@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from thunderbit_dagster.storage.errors import InvalidKeyError
-from thunderbit_dagster.storage.schema import SCHEMAS, Table
+from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 
 FILE_NAME: Final = "rows.parquet"
 MAX_KEY_LENGTH: Final = 100
@@ -20,7 +20,7 @@ _LEADING_DIMENSIONS: Final = ("date", "urls")
 _KEY: Final = re.compile(r"(?!\.)[A-Za-z0-9._:-]+(?<!\.)")
 _CRAWL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 _DIMENSION: Final = re.compile(r"[a-z][a-z0-9_]*")
-_COLUMNS: Final = frozenset(name for schema in SCHEMAS.values() for name in schema.names)
+_COLUMNS: Final = frozenset(name for schema in SCHEMAS.values() for name in schema.names) | {*EXTRACT_COLUMNS}
 # Hive's spelling of null: every reader would turn it into a missing value.
 _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 

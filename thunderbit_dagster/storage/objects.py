@@ -6,7 +6,7 @@ killed writer leaves an unfinished multipart upload: invisible, and removed by a
 
 import io
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 import obstore
 import pyarrow as pa
 import pyarrow.fs as pafs
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import MemoryStore, ObjectStore, from_url
 
 from thunderbit_dagster.storage.errors import StorageError, first_line
@@ -24,6 +24,7 @@ MAX_PARTS_IN_FLIGHT: Final = 2
 MAX_RETRIES: Final = 8
 # obstore's own default tries for three minutes; a run that is refused should say so sooner.
 RETRY_TIMEOUT: Final = timedelta(seconds=45)
+REFUSALS: Final = {"status code: 401": UnauthenticatedError, "status code: 403": PermissionDeniedError}
 
 
 class ObjectBackend:
@@ -75,6 +76,16 @@ def _memory(_name: str) -> MemoryStore:
     return MemoryStore()
 
 
+@contextmanager
+def _typed() -> Iterator[None]:
+    """Give refusals the types that other calls of obstore have: its writers raise OSError for all."""
+    try:
+        yield
+    except OSError as error:
+        refusal = next((kind for status, kind in REFUSALS.items() if status in str(error)), GenericError)
+        raise refusal(str(error)) from None
+
+
 class Upload:
     """One object on its way, in parts; in memory are at most those in flight and the one that fills."""
 
@@ -94,7 +105,8 @@ class Upload:
 
     def write(self, data: bytes, /) -> int:
         if not self._over:
-            self._writer.write(data)
+            with _typed():
+                self._writer.write(data)
             self._position += len(data)
         return len(data)
 
@@ -111,7 +123,8 @@ class Upload:
         """Nothing: the last part can only be sent together with the completion."""
 
     def publish(self) -> None:
-        self._writer.close()
+        with _typed():
+            self._writer.close()
         self._over = True
 
     def discard(self) -> None:

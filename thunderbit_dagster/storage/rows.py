@@ -6,18 +6,17 @@ from datetime import datetime
 import pyarrow as pa
 
 from thunderbit_dagster.storage.errors import InvalidRowError, first_line
-from thunderbit_dagster.storage.schema import SCHEMAS, Table, repair_text
+from thunderbit_dagster.storage.schema import Table, repair_text
 
 _VALUE_BYTES = 8
 
 
-def prepare(table: Table, row: Mapping[str, object]) -> dict[str, object]:
+def prepare(table: Table, schema: pa.Schema, row: Mapping[str, object]) -> dict[str, object]:
     """The row with its texts repaired.
 
     Raises:
         InvalidRowError: a column that the table lacks, a required value that is missing, a naive datetime.
     """
-    schema = SCHEMAS[table]
     unknown = row.keys() - set(schema.names)
     if unknown:
         raise InvalidRowError(f"{_row_of(table, row)} has unknown columns: {', '.join(sorted(unknown))}.")
@@ -52,22 +51,22 @@ def size_of(value: object) -> int:
     return _VALUE_BYTES
 
 
-def to_arrow(table: Table, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+def to_arrow(table: Table, schema: pa.Schema, rows: Sequence[Mapping[str, object]]) -> pa.Table:
     """The prepared rows as one Arrow table.
 
     Raises:
         InvalidRowError: a value of the wrong type or out of range; names the row and Arrow's reason.
     """
     try:
-        return pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+        return pa.Table.from_pylist(list(rows), schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise _explain(table, rows) from error
+        raise _explain(table, schema, rows) from error
 
 
-def _explain(table: Table, rows: Sequence[Mapping[str, object]]) -> InvalidRowError:
+def _explain(table: Table, schema: pa.Schema, rows: Sequence[Mapping[str, object]]) -> InvalidRowError:
     for row in rows:
         for name, value in row.items():
-            reason = _misfit(value, SCHEMAS[table].field(name).type)
+            reason = _misfit(value, schema.field(name).type)
             if reason:
                 return InvalidRowError(f"{_row_of(table, row)} does not fit the column {name}: {reason}")
     return InvalidRowError(f"Rows of the {table} table do not fit its schema.")

@@ -97,6 +97,30 @@ FAILED: pa.Schema = pa.schema(
     ],
 )
 
+VALID = "valid"
+INVALID_OUTPUT = "invalid_output"
+ERRORS = pa.list_(pa.struct([("item", pa.int32()), ("field", TEXT), ("rule", TEXT), ("message", TEXT)]))
+ITEMS = "items"
+EXTRACT_COLUMNS = (ITEMS, "extract_outcome", "extract_errors")
+"""The typed columns, after all others, of the `succeeded` table of a crawl that extracts."""
+
+
+def extracting(item: pa.DataType) -> pa.Schema:
+    """The `succeeded` table of a crawl that extracts items of this type."""
+    typed = (
+        _field(ITEMS, pa.list_(item), "Extracted rows that fit the schema, in the order of data"),
+        _field(
+            "extract_outcome",
+            TEXT,
+            f"{VALID}, or {INVALID_OUTPUT}: some rows of data do not fit the schema and are not in items",
+        ),
+        _field(
+            "extract_errors", ERRORS, "What does not fit: row of data (from 0), field, rule of JSON Schema, message"
+        ),
+    )
+    return pa.schema([*SUCCEEDED, *typed])
+
+
 SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType({"succeeded": SUCCEEDED, "failed": FAILED})
 
 
@@ -114,6 +138,17 @@ class Image(TypedDict, total=False):
     alt: str | None
     width: int | None
     height: int | None
+
+
+class ExtractError(TypedDict):
+    """What is wrong with one extracted row: its place in `data` from 0 (None: the page gave no data), the field, the
+    rule of JSON Schema it breaks, and a message.
+    """
+
+    item: int | None
+    field: str
+    rule: str
+    message: str
 
 
 class _RequiredOfBoth(TypedDict):
@@ -152,6 +187,9 @@ class SucceededRow(_OptionalOfBoth, total=False):
     metadata: str | None
     extra: str | None
     credits: int | None
+    items: list[Mapping[str, object]] | None
+    extract_outcome: str | None
+    extract_errors: list[ExtractError] | None
 
 
 class _RequiredOfFailed(TypedDict):

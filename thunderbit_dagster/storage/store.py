@@ -1,6 +1,6 @@
 """The Parquet store: partitions out, partitions in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,11 @@ from obstore.exceptions import BaseError, PreconditionError
 
 from thunderbit_dagster.storage import objects
 from thunderbit_dagster.storage.backend import Backend
-from thunderbit_dagster.storage.errors import PartitionNotFoundError, StorageError, first_line
+from thunderbit_dagster.storage.drift import conform, differences
+from thunderbit_dagster.storage.errors import PartitionNotFoundError, SchemaDriftError, StorageError, first_line
 from thunderbit_dagster.storage.layout import ordered, parse_path, partition_path, table_path
 from thunderbit_dagster.storage.local import LocalBackend
-from thunderbit_dagster.storage.schema import SCHEMAS, Table
+from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 from thunderbit_dagster.storage.uri import normalize, to_path
 from thunderbit_dagster.storage.writer import FLUSH_BYTES, PartitionWriter
 
@@ -99,6 +100,7 @@ class ParquetStore:
         dimensions: Mapping[str, str],
         *,
         flush_bytes: int = FLUSH_BYTES,
+        schemas: Mapping[str, pa.Schema] = SCHEMAS,
     ) -> PartitionWriter:
         """A writer of a new version of the partition, to be used as a context manager and committed.
 
@@ -108,13 +110,14 @@ class ParquetStore:
             crawl: The crawl's name.
             dimensions: The partition's keys by dimension; empty for an unpartitioned crawl.
             flush_bytes: A row group is written when about this many bytes wait in a table's buffer.
+            schemas: The columns by table. A crawl that extracts has typed ones of its own after the others.
 
         Raises:
             PublishError: the place cannot be written to.
         """
         partition_path(crawl, "succeeded", dimensions)  # refuses bad names before anything is touched
         self._backend.sweep(crawl)
-        return PartitionWriter(self._backend, crawl, dimensions, flush_bytes)
+        return PartitionWriter(self._backend, crawl, dimensions, flush_bytes, schemas)
 
     def footer(self, crawl: str, table: Table, dimensions: Mapping[str, str]) -> Footer | None:
         """The footer of one partition's table, without reading its rows; None when there is no object.
@@ -141,6 +144,7 @@ class ParquetStore:
         columns: Sequence[str] | None = None,
         *,
         with_partition: bool = False,
+        schema: pa.Schema | None = None,
     ) -> pa.Table:
         """The rows of one partition, in the order they were written.
 
@@ -150,27 +154,52 @@ class ParquetStore:
             dimensions: The partition's keys by dimension.
             columns: Only these columns, in this order; only they are fetched.
             with_partition: Append the dimensions as string columns.
+            schema: Today's columns of the table, under which older rows are read: fields that were added since, at any
+                depth, are null, and fields that were removed are left out. Default: every column of the table, and
+                the typed ones as they were written.
 
         Raises:
             PartitionNotFoundError: nothing was published there.
+            SchemaDriftError: a field has another type in the file than in `schema`.
             StorageError: the store cannot be read, or a column does not exist.
         """
         key = partition_path(crawl, table, dimensions)
-        fields = _select(SCHEMAS[table], columns)
-        rows = self._retrying(key, lambda: self._read_rows(key, fields.names))
-        return _fit(rows, fields, ordered(dimensions) if with_partition else {})
+        rows, fields = self._retrying(key, lambda: self._read_rows(key, table, schema, columns))
+        self._require_same_types(key, rows.schema, fields)
+        try:
+            return _fit(rows, fields, ordered(dimensions) if with_partition else {})
+        except pa.ArrowInvalid as error:
+            raise SchemaDriftError(f"{self._backend.uri(key)} does not fit its columns: {first_line(error)}.") from None
 
-    def scan(self, crawl: str, table: Table) -> "pads.Dataset":
+    def scan(
+        self,
+        crawl: str,
+        table: Table,
+        schema: pa.Schema | None = None,
+        partitions: Collection[Mapping[str, str]] | None = None,
+    ) -> "pads.Dataset":
         """All partitions of a table as one dataset, with the dimensions as string columns; lazy, for filters.
 
         Without partitions it is an empty dataset with the table's columns. Keys stay text here; readers that
         guess types make a date of `2026-11-02` and a number of `007`. pyarrow opens a file more than once, so
         a scan may fail when a partition is replaced under it; `read` does not.
 
+        Args:
+            crawl: The crawl's name.
+            table: The table.
+            schema: Today's columns of the table, under which all files are read, as `read` does; a changed type shows
+                as an error of pyarrow once rows are asked for. Default: every column of the table, and the typed ones
+                as the last partition has them.
+            partitions: Only the partitions with these dimensions. Default: all.
+
         Raises:
-            StorageError: the store cannot be listed.
+            PartitionNotFoundError: one of `partitions` is not there.
+            StorageError: the store cannot be listed, or its last partition not read.
         """
-        return self._dataset(table, dict(self._keys(crawl, table)))
+        found = dict(self._keys(crawl, table))
+        if partitions is not None:
+            found = self._chosen(found, {partition_path(crawl, table, one) for one in partitions})
+        return self._dataset(schema or self._newest_schema(table, found), found)
 
     def partitions(self, crawl: str, table: Table) -> list[dict[str, str]]:
         """The dimensions of every published partition of a table, in the order of their paths.
@@ -198,10 +227,28 @@ class ParquetStore:
             metadata = {name.decode(): value.decode() for name, value in pairs if name != b"ARROW:schema"}
             return Footer(parquet.metadata.num_rows, file.size(), metadata, parquet.schema_arrow)
 
-    def _read_rows(self, key: str, columns: Sequence[str]) -> pa.Table:
+    def _read_rows(
+        self, key: str, table: Table, schema: pa.Schema | None, columns: Sequence[str] | None
+    ) -> tuple[pa.Table, pa.Schema]:
+        """The file's rows, and the fields that were asked for."""
         # Not through a dataset: that opens the file twice, and a commit between would mix two versions.
         with self._backend.filesystem.open_input_file(key) as file:
-            return pq.ParquetFile(file).read(columns=columns)
+            parquet = pq.ParquetFile(file)
+            fields = _select(schema or _with_typed(SCHEMAS[table], parquet.schema_arrow), columns)
+            return parquet.read(columns=fields.names), fields
+
+    def _require_same_types(self, key: str, stored: pa.Schema, asked: pa.Schema) -> None:
+        changed = [one for one in differences(stored, asked) if one.change == "changed"]
+        if changed:
+            raise SchemaDriftError(
+                f"{self._backend.uri(key)} has columns of other types: {'; '.join(map(str, changed))}. Read it without "
+                "`schema`, or without these columns; what was extracted is in `data` as it came."
+            )
+
+    def _newest_schema(self, table: Table, partitions: Mapping[str, Mapping[str, str]]) -> pa.Schema:
+        keys = list(partitions)
+        stored = self._retrying(keys[-1], lambda: self._read_footer(keys[-1])).schema if keys else SCHEMAS[table]
+        return _with_typed(SCHEMAS[table], stored)
 
     def _keys(self, crawl: str, table: Table) -> list[tuple[str, dict[str, str]]]:
         prefix = table_path(crawl, table)
@@ -209,12 +256,17 @@ class ParquetStore:
         found = ((key, parse_path(key)) for key in keys)
         return [(key, dimensions) for key, dimensions in found if dimensions is not None]
 
-    def _dataset(self, table: Table, partitions: Mapping[str, Mapping[str, str]]) -> "pads.FileSystemDataset":
+    def _chosen(self, found: Mapping[str, dict[str, str]], keys: Collection[str]) -> dict[str, dict[str, str]]:
+        if missing := sorted(set(keys) - found.keys()):
+            raise PartitionNotFoundError(f"There is nothing at {self._backend.uri(missing[0])}.")
+        return {key: dimensions for key, dimensions in found.items() if key in keys}
+
+    def _dataset(self, columns: pa.Schema, partitions: Mapping[str, Mapping[str, str]]) -> "pads.FileSystemDataset":
         # Imports pandas: too slow for every import of the package.
         import pyarrow.dataset as pads  # noqa: PLC0415
 
         names = dict.fromkeys(name for dimensions in partitions.values() for name in dimensions)
-        schema = pa.schema([*SCHEMAS[table], *(pa.field(name, pa.string()) for name in names)])
+        schema = pa.schema([*columns, *(pa.field(name, pa.string()) for name in names)])
         return pads.FileSystemDataset.from_paths(
             list(partitions),
             schema=schema,
@@ -250,11 +302,19 @@ def _select(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
     return pa.schema([schema.field(name) for name in columns])
 
 
+def _with_typed(schema: pa.Schema, stored: pa.Schema) -> pa.Schema:
+    """The columns of a table, and after them the typed ones that a file has."""
+    return pa.schema([*schema, *(field for field in stored if field.name in EXTRACT_COLUMNS)])
+
+
 def _fit(rows: pa.Table, schema: pa.Schema, dimensions: Mapping[str, str]) -> pa.Table:
-    """The rows under today's schema: columns that an older file lacks are null, dimensions are appended."""
+    """The rows under today's schema: fields that an older file lacks are null, dimensions are appended."""
     present = set(rows.column_names)
     count = rows.num_rows
-    arrays = [rows.column(field.name) if field.name in present else pa.nulls(count, field.type) for field in schema]
+    arrays = [
+        conform(rows.column(field.name), field.type) if field.name in present else pa.nulls(count, field.type)
+        for field in schema
+    ]
     keys = [pa.repeat(pa.scalar(key, pa.string()), count) for key in dimensions.values()]
     fields = [*schema, *(pa.field(name, pa.string()) for name in dimensions)]
     return pa.Table.from_arrays([*arrays, *keys], schema=pa.schema(fields))

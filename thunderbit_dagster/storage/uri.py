@@ -11,6 +11,7 @@ SCHEMES: Final = ("file", "s3", "gs", "az", "memory")
 
 # Two characters at least, so that the drive of a Windows path is no scheme.
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_SLASHES_LACK: Final = re.compile(rf"({'|'.join(SCHEMES)}):", re.IGNORECASE)
 
 
 def normalize(base: str | Path) -> str:
@@ -23,6 +24,8 @@ def normalize(base: str | Path) -> str:
     """
     match = _SCHEME.match(str(base))
     if match is None:
+        if _SLASHES_LACK.match(str(base)):
+            raise UnknownSchemeError("A scheme is followed by two slashes, as in s3://bucket/path.")
         return from_path(Path(base).expanduser().absolute())
     scheme = match[1].lower()
     if scheme not in SCHEMES:

@@ -16,7 +16,7 @@ from thunderbit_dagster.storage import rows as arrow_rows
 from thunderbit_dagster.storage.backend import Backend, Sink
 from thunderbit_dagster.storage.errors import PublishError, StorageError, first_line
 from thunderbit_dagster.storage.layout import describe, partition_path
-from thunderbit_dagster.storage.schema import SCHEMA_VERSION, SCHEMAS, FailedRow, SucceededRow, Table
+from thunderbit_dagster.storage.schema import SCHEMA_VERSION, FailedRow, SucceededRow, Table
 from thunderbit_dagster.version import __version__
 
 FLUSH_BYTES: Final = 8 * 1024 * 1024
@@ -24,7 +24,7 @@ MAX_GROUP_ROWS: Final = 5_000
 COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL: Final = 3
 REPEATING: Final = frozenset(
-    {"status", "error_code", "error_class", "job_kind", "job_id", "submission_id", "run_id"},
+    {"status", "error_code", "error_class", "job_kind", "job_id", "submission_id", "run_id", "extract_outcome"},
 )
 """The columns worth a dictionary; on page texts one costs a third of the writing time and saves nothing."""
 
@@ -65,8 +65,9 @@ class PublishedPair:
 class _TableWriter:
     """One table: rows wait in a buffer and leave it as row groups."""
 
-    def __init__(self, table: Table, sink: Sink, flush_bytes: int) -> None:
+    def __init__(self, table: Table, schema: pa.Schema, sink: Sink, flush_bytes: int) -> None:
         self.table = table
+        self.schema = schema
         self.rows = 0
         self.size_bytes = 0
         self._sink = sink
@@ -83,14 +84,14 @@ class _TableWriter:
         """The writer of the file, whose first bytes are written by this."""
         return pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
-            SCHEMAS[self.table],
+            self.schema,
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
-            use_dictionary=[name for name in SCHEMAS[self.table].names if name in REPEATING],
+            use_dictionary=[name for name in self.schema.names if name in REPEATING],
         )
 
     def append(self, row: Mapping[str, object]) -> None:
-        prepared = arrow_rows.prepare(self.table, row)
+        prepared = arrow_rows.prepare(self.table, self.schema, row)
         self._buffer.append(prepared)
         self._buffered_bytes += arrow_rows.size_of(prepared)
         self.rows += 1
@@ -118,7 +119,7 @@ class _TableWriter:
 
     def _flush(self) -> None:
         if self._buffer:
-            group = arrow_rows.to_arrow(self.table, self._buffer)
+            group = arrow_rows.to_arrow(self.table, self.schema, self._buffer)
             self._parquet.write_table(group, row_group_size=len(self._buffer))
         self._buffer.clear()
         self._buffered_bytes = 0
@@ -132,7 +133,14 @@ class PartitionWriter:
     Memory stays near `flush_bytes` a table, however many rows pass through.
     """
 
-    def __init__(self, backend: Backend, crawl: str, dimensions: Mapping[str, str], flush_bytes: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        crawl: str,
+        dimensions: Mapping[str, str],
+        flush_bytes: int,
+        schemas: Mapping[str, pa.Schema],
+    ) -> None:
         self._backend = backend
         self._crawl = crawl
         self._dimensions = dict(dimensions)
@@ -143,7 +151,7 @@ class PartitionWriter:
             for table in PUBLISH_ORDER:
                 with self._reporting(table):
                     sink = backend.sink(partition_path(crawl, table, dimensions))
-                    self._writers[table] = _TableWriter(table, sink, flush_bytes)
+                    self._writers[table] = _TableWriter(table, schemas[table], sink, flush_bytes)
         except BaseException:
             self.abort()
             raise

@@ -10,6 +10,7 @@ from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.api.models import Job
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.cancellation.interrupted import stopping_jobs
+from thunderbit_dagster.catalog import code_references, describe, group_of
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.credits import CreditReader, day_start
 from thunderbit_dagster.ledger.fold import Submission
@@ -17,15 +18,17 @@ from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.notices import named_by
 from thunderbit_dagster.ledger.records import Intent, Lost, Notified, Recorded, Sealed, to_metadata
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.publishing import Published, publish
+from thunderbit_dagster.publishing import Published, lateness_metadata, publish
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.run import run_partitions
+from thunderbit_dagster.run import SUBMIT_POOL, Step, run_partitions
 from thunderbit_dagster.submission.book import Book
 from thunderbit_dagster.submission.guard import Turn
+from thunderbit_dagster.submission.overlap import require_unfinished
 from thunderbit_dagster.submission.plan import pack, remaining, within_cap
 from thunderbit_dagster.submission.purse import Caps, Purse
 from thunderbit_dagster.submission.reattach import named_job, orphan_advice
 from thunderbit_dagster.submission.send import UNPAID, Sender
+from thunderbit_dagster.submission.upstream import UpstreamReader
 from thunderbit_dagster.submission.view import submission_metadata
 from thunderbit_dagster.urls import CheckedUrls, UrlSourceError, Wanted, check_urls
 
@@ -35,25 +38,45 @@ def build_submissions(crawl: Crawl) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=crawl.key("submissions"),
-        description=f"URLs of the crawl `{crawl.name}` sent as batch jobs; what was sent where is in its events.",
+        description=describe(
+            crawl, f"URLs of the crawl `{crawl.name}` sent as batch jobs; what was sent where is in its events."
+        ),
+        deps=crawl.upstream,
         partitions_def=crawl.partitions_def,
         backfill_policy=crawl.backfill_policy,
         kinds={"thunderbit"},
-        group_name=crawl.name,
+        pool=SUBMIT_POOL,
+        group_name=group_of(crawl),
+        owners=crawl.owners,
+        tags=crawl.tags,
+        metadata=code_references(crawl),
     )
     def submissions(context: dg.AssetExecutionContext, thunderbit: ThunderbitResource) -> dg.MaterializeResult[None]:
-        run = SubmissionRun(context, crawl, thunderbit)
-        with Turn(context, crawl).announced(), stopping_jobs(context, crawl, thunderbit, after_cancel=run.seal_sent):
-            return publish(context, [crawl.key("submissions")], run.execute(), run.problems)[0]
+        return submit_partitions(context, crawl, thunderbit)[0]
 
     return submissions
+
+
+def submit_partitions(context: Step, crawl: Crawl, thunderbit: ThunderbitResource) -> list[dg.MaterializeResult[None]]:
+    """Send the partitions of a run, and mark those of which everything was sent; empty in an op.
+
+    Raises:
+        dagster.Failure: of some not everything was sent; the others are marked all the same.
+    """
+    run = SubmissionRun(context, crawl, thunderbit)
+    with (
+        dg.partition_loading_context(dynamic_partitions_store=context.instance),
+        Turn(context, crawl).announced(),
+        stopping_jobs(context, crawl, thunderbit, after_cancel=run.seal_sent),
+    ):
+        return publish(context, [crawl.key("submissions")], run.execute(), run.problems)
 
 
 @dataclass
 class SubmissionRun:
     """One run of ``submissions`` over its partitions."""
 
-    context: dg.AssetExecutionContext
+    context: Step
     crawl: Crawl
     thunderbit: ThunderbitResource
     problems: dict[Partition, str] = field(default_factory=dict)
@@ -65,7 +88,7 @@ class SubmissionRun:
     calls: dict[str, list[Notified]] | None = None
 
     def __post_init__(self) -> None:
-        self.read_urls = self.crawl.url_reader()
+        self.read_urls = self.crawl.url_reader(UpstreamReader(self.context).load)
 
     def execute(self) -> list[Published]:
         """Send what is not sent yet; the partitions of which everything is sent."""
@@ -123,6 +146,7 @@ class SubmissionRun:
         return sent and partition not in self.problems and partition not in self.capped
 
     def _submit(self, urls: list[str], request: Distill | Extract, intent_id: str) -> Job:
+        require_unfinished(self.context)
         return self.thunderbit.client.submit(urls, request, webhook=self.thunderbit.webhook_of(intent_id))
 
     def _purse(self) -> Purse:
@@ -185,6 +209,10 @@ class SubmissionRun:
 
     def _open(self, book: Book, partition: Partition) -> list[Wanted]:
         """The partition's URLs that no job holds yet, with its submission opened or continued."""
+        too_old = None if partition in book.submissions else self.crawl.past_refusal(partition, time.time())
+        if too_old:
+            self.problems[partition] = f"nothing was sent: {too_old}"
+            return []
         try:
             checked = self._read(partition)
         except UrlSourceError as error:
@@ -262,5 +290,8 @@ class SubmissionRun:
     def _sealed(self, partition: Partition, submission: Submission) -> Published:
         total = len(submission.known)
         sealed = Sealed(submission_id=submission.id, total=total, jobs=tuple(submission.jobs))
-        metadata = submission_metadata(submission, self.crawl.request.credits_per_url())
+        metadata = {
+            **submission_metadata(submission, self.crawl.request.credits_per_url()),
+            **lateness_metadata(self.crawl, partition, submission.jobs),
+        }
         return Published(partition, {self.crawl.key("submissions"): {**metadata, **to_metadata(sealed)}})

@@ -13,7 +13,7 @@ finds the intents of the other in the event log.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,7 +23,8 @@ from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.interrupts import sleep
 from thunderbit_dagster.liveness import is_living
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.run import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
+from thunderbit_dagster.run import Step, keys_of
+from thunderbit_dagster.submission.overlap import Predecessors
 
 WAIT_SECONDS = 30.0
 """How long a run waits for an earlier one. Most submits take less."""
@@ -65,7 +66,7 @@ def submitting_tag(crawl: Crawl) -> str:
 class Turn:
     """A run's turn to submit."""
 
-    context: dg.AssetExecutionContext
+    context: Step
     crawl: Crawl
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = sleep
@@ -74,6 +75,7 @@ class Turn:
     @contextmanager
     def announced(self) -> Iterator[None]:
         """While this block runs, other runs see that this one is submitting."""
+        Predecessors(self.context, submitting_tag(self.crawl), SENDING).outwait()
         self._tell(SENDING)
         try:
             yield
@@ -106,21 +108,7 @@ class Turn:
 def submitting(record: dg.RunRecord, crawl: Crawl) -> Submitting:
     """A run with the partitions that it was launched for."""
     started = record.start_time if record.start_time is not None else record.create_timestamp.timestamp()
-    return Submitting(record.dagster_run.run_id, started, _keys(record.dagster_run.tags, crawl))
-
-
-def _keys(tags: Mapping[str, str], crawl: Crawl) -> frozenset[str | None] | None:
-    if crawl.partitions_def is None:
-        return None
-    if PARTITION_TAG in tags:
-        return frozenset({tags[PARTITION_TAG]})
-    if RANGE_START_TAG not in tags or RANGE_END_TAG not in tags:
-        return None
-    ends = dg.PartitionKeyRange(tags[RANGE_START_TAG], tags[RANGE_END_TAG])
-    try:
-        return frozenset(crawl.partitions_def.get_partition_keys_in_range(ends))
-    except dg.DagsterError:  # it was launched when the crawl had other partitions
-        return None
+    return Submitting(record.dagster_run.run_id, started, keys_of(record.dagster_run, crawl))
 
 
 def _reason(run_id: str) -> str:

@@ -1,5 +1,6 @@
 """The Starlette application behind the demo site."""
 
+import gzip
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -44,6 +45,8 @@ def create_app(*, revision: int = 1, slow_seconds: float = SLOW_SECONDS) -> Star
     routes = [
         Route("/robots.txt", _robots),
         Route("/sitemap.xml", partial(_sitemap, pages=pages)),
+        Route("/sitemap-index.xml", _sitemap_index),
+        Route("/sitemap-{group}.xml.gz", partial(_sitemap, pages=pages)),
         Route("/assets/{name}.svg", _image),
         Route("/", partial(_index, pages=pages)),
         Route("/{group}/", partial(_index, pages=pages)),
@@ -154,7 +157,19 @@ async def _robots(request: Request) -> Response:
 
 
 async def _sitemap(request: Request, *, pages: Mapping[str, Page]) -> Response:
-    xml = _TEMPLATES.get_template("sitemap.xml").render(origin=str(request.base_url).rstrip("/"), pages=pages)
+    """All pages as XML, or those of one group, compressed as a file is."""
+    group = request.path_params.get("group")
+    if group is not None and group not in GROUPS:
+        return _problem(request, 404)
+    listed = {path: page for path, page in pages.items() if group in (None, page.group)}
+    xml = _TEMPLATES.get_template("sitemap.xml").render(origin=str(request.base_url).rstrip("/"), pages=listed)
+    if group is None:
+        return Response(xml, media_type="application/xml")
+    return Response(gzip.compress(xml.encode(), mtime=0), media_type="application/gzip")
+
+
+async def _sitemap_index(request: Request) -> Response:
+    xml = _TEMPLATES.get_template("sitemap-index.xml").render(origin=str(request.base_url).rstrip("/"), groups=GROUPS)
     return Response(xml, media_type="application/xml")
 
 

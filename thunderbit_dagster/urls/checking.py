@@ -1,97 +1,19 @@
-"""URLs before anything is paid for: where they come from, which are refused, which are the same page."""
+"""Which URLs are refused before they cost anything, and which are the same page."""
 
 from __future__ import annotations
 
-import inspect
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from yarl import URL
 
 from thunderbit_dagster.api.requests import is_http_url
 
-if TYPE_CHECKING:
-    from thunderbit_dagster.partitions import Partition
-
 MAX_URL_LENGTH = 8_192
-POSITIONAL, EITHER = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
 TRACKING_PARAMETERS = frozenset(
     {"gclid", "fbclid", "msclkid", "dclid", "yclid", "mc_cid", "mc_eid", "igshid"},
 )
-
-
-@dataclass(frozen=True)
-class UrlFile:
-    """A text file with one URL a line, read when a run starts.
-
-    Blank lines and lines that begin with ``#`` are skipped; a byte order mark is allowed.
-
-    Raises:
-        UrlSourceError: at run time, when the file is missing or is not UTF-8.
-    """
-
-    path: str | Path
-
-    def read(self) -> list[str]:
-        """The file's URLs, in its order."""
-        try:
-            text = Path(self.path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UrlSourceError(f"The URL file {self.path} cannot be read: {error}") from error
-        lines = (line.strip() for line in text.splitlines())
-        return [line for line in lines if line and not line.startswith("#")]
-
-
-UrlSource = Sequence[str] | UrlFile | Callable[[], Iterable[str]] | Callable[["Partition"], Iterable[str]]
-"""A list, a ``UrlFile``, or a callable evaluated at run time that takes nothing or the ``Partition``."""
-
-
-class UrlSourceError(Exception):
-    """A URL source could not be read, or gave something that is not a list of strings."""
-
-
-def read_source(source: UrlSource, partition: Partition) -> list[str]:
-    """The URLs of a source, evaluated now.
-
-    Raises:
-        UrlSourceError: the source cannot be read or does not give strings.
-    """
-    urls = _evaluate(source, partition)
-    for url in urls:
-        if not isinstance(url, str):
-            raise UrlSourceError(f"A URL source must give strings, but gave {type(url).__name__}: {url!r:.80}")
-    return urls
-
-
-def _evaluate(source: UrlSource, partition: Partition) -> list[str]:
-    if isinstance(source, UrlFile):
-        return source.read()
-    try:
-        given = _call(source, partition) if callable(source) else source
-        return [given] if isinstance(given, str) else list(given)
-    except Exception as error:
-        raise UrlSourceError(f"The URL source failed with {type(error).__name__}: {error}") from error
-
-
-def wants_partition(source: Callable[..., Iterable[str]]) -> bool:
-    """Whether a callable takes the Partition.
-
-    Only a parameter without a default is ours: ``lambda group=group: ...`` binds a loop's variable.
-    """
-    return any(
-        parameter.default is parameter.empty and parameter.kind in (POSITIONAL, EITHER)
-        for parameter in inspect.signature(source).parameters.values()
-    )
-
-
-def _call(source: Callable[..., Iterable[str]], partition: Partition) -> Iterable[str]:
-    given = source(partition) if wants_partition(source) else source()
-    if isinstance(given, str):
-        raise TypeError(f"it must give a list of URLs, but gave the single string {given!r:.80}")
-    return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +108,12 @@ def _parsed_refusals(parsed: URL, host: str, *, allow_private: bool) -> Iterator
         yield "the URL names no host"
     if parsed.user is not None or parsed.password is not None:
         yield "the URL holds a user name or password, which would be stored; use the request's `headers`"
-    if not allow_private and host and _is_private(host):
+    if not allow_private and host and is_private(host):
         yield f"the host {host} is a private or loopback address, which the API cannot reach"
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
+    """Whether a host is this machine or an address that only a private network reaches. Names are not looked up."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

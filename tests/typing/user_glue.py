@@ -1,0 +1,28 @@
+"""What a user's project does with pydantic and Dagster, whose own types hold Any: checked strictly, but for that."""
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel
+
+from thunderbit_dagster import ParquetStore, ThunderbitResource, read_partition, read_partitions, scan
+
+
+class Product(BaseModel):
+    name: str
+    price: float
+
+
+@dg.asset
+def heading(thunderbit: ThunderbitResource) -> str | None:
+    return thunderbit.distill("https://example.com/").markdown
+
+
+resources = dg.Definitions(resources={"store": ParquetStore("data"), "thunderbit": ThunderbitResource(api_key="tb_")})
+merged = dg.Definitions.merge(resources, dg.Definitions(assets=[heading]))
+
+
+def tables(store: ParquetStore) -> int:
+    frame: pd.DataFrame = read_partition(store, "docs", "guides", to="pandas")
+    table: pa.Table = read_partitions(store, "docs", columns=["url"])
+    return len(frame) + int(table.num_rows) + int(scan(store, "docs").count_rows())

@@ -1,0 +1,127 @@
+"""``thunderbit-dagster backfill``: any partitions of a crawl, packed into as few runs and batch jobs as can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from thunderbit_dagster.cli.choice import Choice, find_crawl, found_instance, partition_options, place_options, resolved
+from thunderbit_dagster.cli.plan import Asked
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from typing_extensions import Unpack
+
+    from thunderbit_dagster.backfill import Backfill
+    from thunderbit_dagster.build import Built
+    from thunderbit_dagster.cli.workspace import Workspace
+    from thunderbit_dagster.crawl import Crawl
+
+
+@click.command()
+@click.argument("name", metavar="[CRAWL]", required=False)
+@place_options
+@partition_options
+@click.option("--url", help="Launch through this Dagster webserver, which must be of the same instance.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def backfill(
+    *, name: str | None, file: Path | None, root: Path, url: str | None, yes: bool, **asked: Unpack[Asked]
+) -> None:
+    """Submit any partitions of a CRAWL, contiguous or not, in as few runs as `max_partitions_per_run` allows.
+
+    The plan is shown first. The runs go to the webserver that --url names or that `thunderbit-dagster dev` started in
+    this folder, and without one they are executed here, in the same Dagster instance. They submit and end; the job
+    sensor has the rows collected.
+    """
+    from thunderbit_dagster.cli.crawls import environment, load_builds
+    from thunderbit_dagster.cli.workspace import Workspace
+
+    workspace = Workspace(root.resolve())
+    with environment(workspace.kept_environment()):
+        built, crawl = find_crawl(load_builds(file), name, "as the first argument")
+        with found_instance(workspace) as instance:
+            if instance is None:
+                raise click.ClickException(
+                    f"There is no Dagster instance in {workspace.dagster_home}. Set DAGSTER_HOME."
+                )
+            keys = Choice(**asked).keys(crawl, instance)
+            if not keys:
+                click.echo("There is no such partition: nothing to do.")
+                return
+            planned = _plan(built, crawl, keys, instance)
+        if not yes:
+            click.confirm(f"Submit {len(keys):,} partition(s), for at most {planned.credits:,} credits?", abort=True)
+        _launch(planned, workspace, file, url)
+
+
+def _plan(built: Built, crawl: Crawl, keys: Sequence[str | None], instance: dg.DagsterInstance) -> Backfill:
+    from thunderbit_dagster.backfill import plan_backfill
+    from thunderbit_dagster.cli.planview import figures, print_plan
+    from thunderbit_dagster.forecast import limits_of
+
+    with resolved(built) as thunderbit:
+        limits = limits_of(thunderbit.requests_per_minute, built.sensor_interval_seconds)
+        planned = plan_backfill(crawl, thunderbit, keys, limits, instance, as_sets=True)
+    print_plan(figures(planned, knows_dagster=True))
+    return planned
+
+
+def _launch(planned: Backfill, workspace: Workspace, file: Path | None, url: str | None) -> None:
+    from thunderbit_dagster.build import submit_job_name
+    from thunderbit_dagster.run import backfill_job_name, set_config, submit_set_op
+
+    crawl, server = planned.crawl, url or _own_server(workspace)
+    for number, run in enumerate(planned.runs, start=1):
+        keys = [need.partition.key for need in run if need.partition.key is not None]
+        job = backfill_job_name(crawl) if keys else submit_job_name(crawl)
+        config = set_config(submit_set_op(crawl), keys) if keys else {}
+        click.echo(f"Run {number} of {len(planned.runs)}: {job}, {len(keys) or 1:,} partition(s)")
+        if server:
+            _launch_there(server, job, config)
+        else:
+            _execute_here(workspace, file, job, config)
+
+
+def _own_server(workspace: Workspace) -> str | None:
+    """The webserver of `dev` in this folder, if it answers and the instance is the folder's own."""
+    from thunderbit_dagster.cli.processes import answers
+    from thunderbit_dagster.cli.workspace import ui_url
+
+    ports = None if "DAGSTER_HOME" in os.environ else workspace.kept_ports()
+    return ui_url(ports) if ports and answers(f"{ui_url(ports)}/server_info") else None
+
+
+def _launch_there(url: str, job: str, config: dict[str, object]) -> None:
+    import httpx
+
+    from thunderbit_dagster.cli.dagster_api import DagsterApi, DagsterApiError
+
+    try:
+        run_id = DagsterApi(url.rstrip("/")).launch(job, {}, config)
+    except (httpx.HTTPError, DagsterApiError) as error:
+        raise click.ClickException(f"Dagster at {url} did not launch {job}: {error}") from error
+    click.echo(f"Launched as run {run_id} at {url}.")
+
+
+def _execute_here(workspace: Workspace, file: Path | None, job: str, config: dict[str, object]) -> None:
+    """Dagster's own command, so that the run finds the whole code location, as a launched one does."""
+    from thunderbit_dagster.cli.crawls import DEFAULT_FILE
+
+    chosen = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    location = ["-f", str(chosen)] if chosen else ["-m", "thunderbit_dagster.location"]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "run.yaml"
+        settings.write_text(json.dumps(config))  # JSON is YAML
+        command = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", *location, "-j", job]
+        environment = os.environ | {"DAGSTER_HOME": str(workspace.dagster_home.resolve())}
+        done = subprocess.run([*command, "-c", str(settings)], env=environment, check=False)  # noqa: S603 - our own words
+    if done.returncode:
+        raise click.ClickException(f"{job} failed; its run in Dagster says why. Other partitions are not touched.")

@@ -1,0 +1,171 @@
+"""The course of ``thunderbit-dagster doctor``: what is asked in which order, and by whom it is judged."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+import dagster as dg
+
+from thunderbit_dagster.api.errors import BadRequestError, ConfigurationError, JobNotFoundError
+from thunderbit_dagster.api.models import JobRef
+from thunderbit_dagster.api.signatures import read_secrets
+from thunderbit_dagster.cli.crawls import environment, load_builds
+from thunderbit_dagster.cli.doctor_checks import (
+    CHECKS,
+    PAYING,
+    Asked,
+    Finding,
+    Trial,
+    exit_code,
+    judge_credits,
+    judge_delivery,
+    judge_key,
+    judge_limits,
+    judge_paging,
+    judge_rows,
+    judge_service,
+    judge_states,
+    skipped,
+    warning,
+)
+from thunderbit_dagster.cli.doctor_places import check_dagster, check_storage
+from thunderbit_dagster.cli.doctor_probes import (
+    LOCAL_INTERVAL,
+    REMOTE_INTERVAL,
+    REQUEST,
+    Experiment,
+    Hook,
+    NotingClient,
+    ask,
+    hook_of,
+    made_up_job,
+    made_up_key,
+    open_client,
+    try_job,
+)
+from thunderbit_dagster.cli.workspace import Workspace
+from thunderbit_dagster.resource import ThunderbitResource
+from thunderbit_dagster.starter import SITE_PORT
+from thunderbit_dagster.storage.store import ParquetStore
+
+EVERYTHING: Final = "not tried after what failed before"
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is looked at: the API's settings with their values, the store, and where Dagster is."""
+
+    thunderbit: ThunderbitResource
+    store: ParquetStore
+    dagster_home: Path
+
+    @property
+    def account(self) -> str:
+        """Twelve hex digits that stand for origin and key."""
+        with open_client(self.thunderbit) as client:
+            return client.account_fingerprint
+
+    @property
+    def price(self) -> int:
+        """Credits that the trial costs at most."""
+        return REQUEST.credits_per_url()
+
+    @property
+    def page(self) -> str | None:
+        """The page that the emulator of `dev` may fetch; None for the real API."""
+        site = os.environ.get("THUNDERBIT_DEMO_SITE", f"http://127.0.0.1:{SITE_PORT}")
+        return f"{site}/" if self.thunderbit.is_local else None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What may be paid for: one page, with or without a webhook, within some seconds."""
+
+    page: str
+    webhook_url: str | None
+    webhook_port: int
+    earlier: JobRef | None
+    seconds: float
+
+
+@contextmanager
+def open_patient(file: Path | None, root: Path) -> Iterator[Patient]:
+    """The API and the store of a definitions file, and the Dagster instance of a folder.
+
+    Raises:
+        click.ClickException: the file cannot be loaded, or settings are missing or wrong.
+    """
+    workspace = Workspace(root)
+    with environment(workspace.kept_environment()):
+        built = load_builds(file)[0]
+        try:
+            with dg.build_resources({"thunderbit": built.thunderbit}) as resources:
+                thunderbit: ThunderbitResource = resources.thunderbit
+                open_client(thunderbit).close()
+                yield Patient(thunderbit, built.store, workspace.dagster_home)
+        except dg.DagsterInvalidConfigError as error:
+            reasons = "; ".join(one.message for one in error.errors)
+            raise click.ClickException(f"The API's settings are not complete: {reasons}") from error
+        except ConfigurationError as error:
+            raise click.ClickException(f"The API's settings are wrong: {error}") from error
+
+
+def examine(patient: Patient, terms: Terms | None) -> list[Finding]:
+    """All ten findings; without terms, the paying ones are skipped."""
+    findings = [*_of_api(patient.thunderbit, terms), check_storage(patient.store), check_dagster(patient.dagster_home)]
+    return sorted(findings, key=lambda finding: CHECKS.index(finding.check))
+
+
+def _of_api(thunderbit: ThunderbitResource, terms: Terms | None) -> list[Finding]:
+    with open_client(thunderbit) as client:
+        right = ask(client, made_up_job())
+        wrong = _ask_as_nobody(thunderbit, right)
+        findings = [
+            judge_service(thunderbit.base_url, right, wrong),
+            judge_key(thunderbit.api_key, right, wrong),
+            judge_limits(right, thunderbit.requests_per_minute, time.time()),
+        ]
+        if terms is None:
+            return [*findings, *(skipped(name, "needs a page; not with --free") for name in PAYING)]
+        if exit_code(findings):
+            return [*findings, *(skipped(name, EVERYTHING) for name in PAYING)]
+        return [*findings, *_of_trial(client, thunderbit, terms)]
+
+
+def _ask_as_nobody(thunderbit: ThunderbitResource, right: Asked) -> Asked | None:
+    """The same question with a made-up key, when the right one got as far as the job."""
+    if not isinstance(right.error, JobNotFoundError | BadRequestError | None):
+        return None
+    with open_client(thunderbit, made_up_key()) as nobody:
+        return ask(nobody, made_up_job())
+
+
+def _of_trial(client: NotingClient, thunderbit: ThunderbitResource, terms: Terms) -> list[Finding]:
+    interval = LOCAL_INTERVAL if thunderbit.is_local else REMOTE_INTERVAL
+    experiment = Experiment(client, terms.page, terms.seconds, interval, terms.earlier)
+    secret = next(iter(read_secrets(thunderbit.webhook_secret or "")), None)
+    hook = hook_of(terms.webhook_url or thunderbit.webhook_url, secret, terms.webhook_port)
+    trial, webhook = _try(experiment, hook)
+    return [judge_states(trial), judge_rows(trial), judge_paging(trial), judge_credits(trial), webhook]
+
+
+def _try(experiment: Experiment, hook: Hook | None) -> tuple[Trial, Finding]:
+    if hook is None:
+        advice = "Set THUNDERBIT_WEBHOOK_URL to have jobs read as soon as they end; polling works without."
+        return experiment.run(), skipped("webhook", "no address is set", advice)
+    try:
+        trial, delivery, waited = try_job(experiment, hook)
+    except OSError as error:
+        advice = "Stop the receiver for as long, or forward the calls to another port and name it by --webhook-port."
+        seen = f"cannot listen on port {hook.port}: {error.strerror}"
+        return experiment.run(), warning("webhook", seen, advice)
+    if trial.page is None:
+        return trial, skipped("webhook", "no job ended")
+    return trial, judge_delivery(delivery, hook.url, hook.secret, waited)

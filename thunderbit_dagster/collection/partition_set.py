@@ -1,0 +1,47 @@
+"""Collecting any set of partitions in one run: those of a sparse backfill are ready together, and far apart."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from thunderbit_dagster.collection.asset import collect_partitions
+from thunderbit_dagster.collection.checks import audit_partitions
+from thunderbit_dagster.collection.quality import quality_evaluations
+from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.resource import ThunderbitResource
+from thunderbit_dagster.run import COLLECT_POOL, PartitionSet, collect_set_job_name, collect_set_op
+from thunderbit_dagster.storage.store import ParquetStore
+
+
+def build_collect_set_job(crawl: Crawl, store: ParquetStore, executor: dg.ExecutorDefinition) -> dg.JobDefinition:
+    """The job ``<crawl>_collect_partitions``, which the job sensor asks for when no range covers what is ready.
+
+    It marks each partition and evaluates the checks of ``succeeded``, as a run of the assets does. Not for a crawl
+    without partitions.
+    """
+
+    @dg.op(
+        name=collect_set_op(crawl),
+        description=f"Publish the finished batch jobs of any partitions of the crawl `{crawl.name}`.",
+        out=dg.Out(dg.Nothing),
+        tags={"kind": "thunderbit"},
+        pool=COLLECT_POOL,
+    )
+    def collect_set(
+        context: dg.OpExecutionContext, config: PartitionSet, thunderbit: ThunderbitResource
+    ) -> Iterator[dg.AssetCheckEvaluation]:
+        del config  # read from the run, where other runs find it as well
+        partitions = collect_partitions(context, crawl, store, thunderbit)
+        if partitions:
+            yield from audit_partitions(context.instance, crawl, store, partitions)
+            yield from quality_evaluations(crawl, store, partitions)
+
+    @dg.job(
+        name=collect_set_job_name(crawl),
+        description=f"Publish the finished batch jobs of any partitions of the crawl `{crawl.name}`.",
+        executor_def=executor,
+    )
+    def collect() -> None:
+        collect_set()
+
+    return collect

@@ -1,0 +1,217 @@
+"""Checks on what came back: how many URLs succeeded, pages without content, and pages that are the same.
+
+They read the Parquet of a run's partitions after it was published, and hold nothing back. Executed on their own they
+look at every partition in storage. Dagster records one evaluation for a run, so each has its numbers over all of the
+run's partitions, and a table of the worst.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import dagster as dg
+
+from thunderbit_dagster.collection.checks import evaluation, stored_partitions
+from thunderbit_dagster.collection.partition import BLANK_COUNT, is_blank
+from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.partitions import Partition
+from thunderbit_dagster.run import names_partitions, run_partitions
+from thunderbit_dagster.storage.store import Footer, ParquetStore
+from thunderbit_dagster.tables import Cell, table
+
+SUCCESS_RATE: Final = "success_rate"
+BLANK_DOCUMENTS: Final = "blank_documents"
+DUPLICATE_CONTENT: Final = "duplicate_content"
+WORST: Final = 20
+"""How many partitions, or pages of a partition, a table names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured of one partition.
+
+    Attributes:
+        blank: The URLs of pages without content.
+        repeated: Pages whose content another page of the partition has, each with that page.
+    """
+
+    partition: Partition
+    submitted: int
+    succeeded: int
+    blank: Sequence[str]
+    repeated: Sequence[tuple[str, str]]
+
+    @property
+    def rate(self) -> float:
+        """The share of URLs that succeeded; 1.0 when there were none."""
+        return self.succeeded / self.submitted if self.submitted else 1.0
+
+
+def build_quality_checks(crawl: Crawl, store: ParquetStore) -> dg.AssetChecksDefinition:
+    """The checks ``success_rate``, ``blank_documents`` and ``duplicate_content``, in one step."""
+
+    @dg.multi_asset_check(name=f"{crawl.name}__quality", specs=check_specs(crawl), can_subset=True)
+    def quality(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        named = crawl.partitions_def is None or names_partitions(context.run)
+        partitions = run_partitions(context, crawl) if named else stored_partitions(crawl, store)
+        chosen = {key.name for key in context.selected_asset_check_keys}
+        yield from (one for one in quality_results(crawl, store, partitions) if one.check_name in chosen)
+
+    return quality
+
+
+def quality_evaluations(
+    crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The same checks, evaluated by a run that is not of the asset."""
+    for result in quality_results(crawl, store, partitions):
+        yield evaluation(crawl, result.check_name or "", result)
+
+
+def check_specs(crawl: Crawl) -> list[dg.AssetCheckSpec]:
+    """The checks of a crawl; none blocks."""
+    texts = {
+        BLANK_DOCUMENTS: "Every page that succeeded has text, or extracted rows.",
+        DUPLICATE_CONTENT: "Different pages of a partition have different content.",
+    }
+    if crawl.success_rate is not None:
+        warn, error = crawl.success_rate
+        texts[SUCCESS_RATE] = f"At least {warn:.0%} of each partition's URLs succeed; below {error:.0%} is an error."
+    asset = crawl.key("succeeded")
+    return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in texts.items()]
+
+
+def quality_results(
+    crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
+) -> Iterator[dg.AssetCheckResult]:
+    """The result of each check over some partitions; those that are not in storage are left out."""
+    measured = [found for one in partitions if (found := measure(store, crawl.name, one)) is not None]
+    yield _blank_result(crawl, measured)
+    yield _duplicate_result(crawl, measured)
+    if crawl.success_rate is not None:
+        yield _rate_result(crawl, measured, *crawl.success_rate)
+
+
+def measure(store: ParquetStore, crawl: str, partition: Partition) -> Quality | None:
+    """What the files of a partition say; None when there are none."""
+    where = partition.dimensions
+    succeeded, failed = store.footer(crawl, "succeeded", where), store.footer(crawl, "failed", where)
+    if succeeded is None or failed is None:
+        return None
+    blank = _blank_pages(store, crawl, where, succeeded)
+    return Quality(
+        partition,
+        succeeded.num_rows + failed.num_rows,
+        succeeded.num_rows,
+        blank,
+        _repeated_pages(store, crawl, where, blank),
+    )
+
+
+def _blank_pages(store: ParquetStore, crawl: str, where: Mapping[str, str], footer: Footer) -> list[str]:
+    if footer.metadata.get(BLANK_COUNT) == "0":  # spares reading every page of the partition
+        return []
+    rows = store.read(crawl, "succeeded", where, ["url", "markdown", "data"]).to_pylist()
+    return [row["url"] for row in rows if is_blank(row["markdown"], row["data"])]
+
+
+def _repeated_pages(
+    store: ParquetStore, crawl: str, where: Mapping[str, str], blank: Sequence[str]
+) -> list[tuple[str, str]]:
+    rows = store.read(crawl, "succeeded", where, ["url", "canonical_url", "content_hash"]).to_pylist()
+    empty = set(blank)
+    # Pages without content are alike, and the matter of another check.
+    pages = dict.fromkeys((row["canonical_url"], row["content_hash"]) for row in rows if row["url"] not in empty)
+    first: dict[str, str] = {}
+    return [
+        (url, first[content]) for url, content in pages if content is not None and first.setdefault(content, url) != url
+    ]
+
+
+def _rate_result(crawl: Crawl, measured: Sequence[Quality], warn: float, error: float) -> dg.AssetCheckResult:
+    submitted, succeeded = sum(one.submitted for one in measured), sum(one.succeeded for one in measured)
+    worst = sorted((one for one in measured if one.rate < 1), key=lambda one: one.rate)
+    low, bad = [one for one in worst if one.rate < warn], [one for one in worst if one.rate < error]
+    numbers = {
+        "urls submitted": submitted,
+        "rows succeeded": succeeded,
+        "success rate": succeeded / submitted if submitted else 1.0,
+        "lowest success rate": worst[0].rate if worst else 1.0,
+        "partitions checked": len(measured),
+        "partitions below the warning": len(low),
+        "partitions below the error": len(bad),
+    }
+    rows = ((str(one.partition), one.submitted, one.succeeded, one.rate) for one in worst[:WORST])
+    columns = {"partition": "string", "urls": "int", "succeeded": "int", "success rate": "float"}
+    text = f"{len(low)} of {len(measured)} partitions are below {warn:.0%}" if low else None
+    return dg.AssetCheckResult(
+        asset_key=crawl.key("succeeded"),
+        check_name=SUCCESS_RATE,
+        passed=not low,
+        severity=dg.AssetCheckSeverity.ERROR if bad else dg.AssetCheckSeverity.WARN,
+        description=text,
+        metadata={**numbers, **({"worst partitions": table(columns, rows)} if worst else {})},
+    )
+
+
+def _blank_result(crawl: Crawl, measured: Sequence[Quality]) -> dg.AssetCheckResult:
+    return _page_result(
+        crawl,
+        BLANK_DOCUMENTS,
+        "pages without content",
+        measured,
+        found={one.partition: [(url,) for url in one.blank] for one in measured},
+        columns=("url",),
+    )
+
+
+def _duplicate_result(crawl: Crawl, measured: Sequence[Quality]) -> dg.AssetCheckResult:
+    return _page_result(
+        crawl,
+        DUPLICATE_CONTENT,
+        "pages that repeat another",
+        measured,
+        found={one.partition: one.repeated for one in measured},
+        columns=("url", "same content as"),
+    )
+
+
+def _page_result(
+    crawl: Crawl,
+    check: str,
+    what: str,
+    measured: Sequence[Quality],
+    *,
+    found: Mapping[Partition, Sequence[tuple[str, ...]]],
+    columns: Sequence[str],
+) -> dg.AssetCheckResult:
+    """A check that counts pages: it warns when there are any, and names partitions and pages."""
+    worst = sorted((one for one in measured if found[one.partition]), key=lambda one: -len(found[one.partition]))
+    total, pages = sum(map(len, found.values())), sum(one.succeeded for one in measured)
+    numbers = {
+        what: total,
+        f"share of {what}": total / pages if pages else 0.0,
+        "pages": pages,
+        "partitions checked": len(measured),
+        f"partitions with {what}": len(worst),
+    }
+    counts = ((str(one.partition), len(found[one.partition]), one.succeeded) for one in worst[:WORST])
+    tables = {
+        "worst partitions": table({"partition": "string", what: "int", "pages": "int"}, counts),
+        what: table({"partition": "string", **dict.fromkeys(columns, "string")}, _named(worst, found)),
+    }
+    return dg.AssetCheckResult(
+        asset_key=crawl.key("succeeded"),
+        check_name=check,
+        passed=not total,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={**numbers, **({f"{name}: which": shown for name, shown in tables.items()} if total else {})},
+    )
+
+
+def _named(
+    worst: Iterable[Quality], found: Mapping[Partition, Sequence[tuple[str, ...]]]
+) -> Iterator[tuple[Cell, ...]]:
+    for one in worst:
+        yield from ((str(one.partition), *page) for page in islice(found[one.partition], WORST))

@@ -1,0 +1,130 @@
+"""The columns that a JSON Schema asks for, and their Arrow types.
+
+A value that Arrow has no single type for (any value, a choice of several types, an object whose fields are not
+named) becomes a column of JSON text. Formats other than dates stay what they are to JSON: text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import pyarrow as pa
+
+from thunderbit_dagster.api.schemas import SchemaError, without_null
+
+Kind = Literal["text", "integer", "number", "boolean", "date", "instant", "list", "object", "json"]
+
+_SCALARS: Final[Mapping[Kind, pa.DataType]] = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "instant": pa.timestamp("us", tz="UTC"),
+    "json": pa.string(),
+}
+_KINDS: Final[Mapping[object, Kind]] = {
+    "string": "text",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "array": "list",
+    "object": "object",
+}
+_FORMATS: Final[Mapping[object, Kind]] = {"date": "date", "date-time": "instant"}
+_PYTHON: Final[Mapping[type, str]] = {str: "string", bool: "boolean", int: "integer", float: "number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: `fields` of an object, the `element` of a list."""
+
+    kind: Kind
+    description: str = ""
+    fields: Mapping[str, Column] = field(default_factory=dict)
+    element: Column | None = None
+
+    @property
+    def type(self) -> pa.DataType:
+        """The Arrow type; every part of it may be null."""
+        if self.element is not None:
+            return pa.list_(self.element.type)
+        if self.kind == "object":
+            return pa.struct([column.named(name) for name, column in self.fields.items()])
+        return _SCALARS[self.kind]
+
+    def named(self, name: str) -> pa.Field:
+        """The column as an Arrow field with its description."""
+        told = " ".join(filter(None, (self.description, "(JSON text)" if self.kind == "json" else "")))
+        return pa.field(name, self.type, metadata={"description": told} if told else None)
+
+
+def item_column(row_schema: Mapping[str, object]) -> Column:
+    """The columns of one extracted row, from a schema as `thunderbit_dagster.api.schemas.row_schema` gives it.
+
+    Raises:
+        SchemaError: two fields differ only in case, which SQL engines cannot tell apart, or one has no name.
+    """
+    return _column(row_schema, "")
+
+
+def _column(schema: object, path: str) -> Column:
+    if not isinstance(schema, Mapping):
+        return Column("json")
+    plain, _ = without_null(schema)
+    told = str(plain.get("description") or "")
+    kind = _kind(plain)
+    if kind == "list":
+        items = plain.get("items")
+        return Column(kind, told, element=_column(items, f"{path}[]")) if items else Column("json", told)
+    if kind == "object":
+        fields = plain.get("properties")
+        return (
+            Column(kind, told, _fields(fields, path))
+            if isinstance(fields, Mapping) and fields
+            else Column("json", told)
+        )
+    return Column(kind, told)
+
+
+def _fields(properties: Mapping[str, object], path: str) -> dict[str, Column]:
+    names: dict[str, str] = {}
+    for name in properties:
+        other = names.setdefault(name.casefold(), name)
+        if other != name or not name.strip():
+            problem = f"differs from {other!r} only in case" if name.strip() else "has no name"
+            raise SchemaError(f"field {path}{name!r} {problem}; SQL engines cannot read such columns")
+    return {name: _column(one, f"{path}{name}.") for name, one in properties.items()}
+
+
+def _kind(schema: Mapping[str, object]) -> Kind:
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if isinstance(choices, Sequence) and not isinstance(choices, str):
+        return _common([_column(one, "").kind for one in choices])
+    words = schema.get("type", _implied(schema))
+    kinds = [_KINDS.get(word, "json") for word in (words if isinstance(words, list) else [words])]
+    found = _common(kinds)
+    return _FORMATS.get(schema.get("format"), found) if found == "text" and "enum" not in schema else found
+
+
+def _common(kinds: Sequence[Kind]) -> Kind:
+    """The one kind of several choices; JSON when there is none."""
+    distinct = set(kinds)
+    if len(distinct) == 1 and not distinct & {"list", "object"}:
+        return kinds[0]
+    if distinct == {"integer", "number"}:
+        return "number"
+    return kinds[0] if len(kinds) == 1 else "json"
+
+
+def _implied(schema: Mapping[str, object]) -> object:
+    """The type of a schema that does not state it."""
+    if "properties" in schema:
+        return "object"
+    if "items" in schema:
+        return "array"
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    names = {_PYTHON.get(type(value)) for value in values} if isinstance(values, list) else set()
+    return names.pop() if len(names) == 1 else None

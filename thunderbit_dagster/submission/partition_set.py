@@ -1,0 +1,38 @@
+"""Submitting any set of partitions in one run, contiguous or not, which Dagster's own backfill cannot."""
+
+import dagster as dg
+
+from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.resource import ThunderbitResource
+from thunderbit_dagster.run import SUBMIT_POOL, PartitionSet, backfill_job_name, submit_set_op
+from thunderbit_dagster.submission.asset import submit_partitions
+
+
+def build_backfill_job(crawl: Crawl, executor: dg.ExecutorDefinition) -> dg.JobDefinition:
+    """The job ``<crawl>_backfill``: its configuration lists partitions, by key, pattern or range.
+
+    Their URLs fill batch jobs across all of them, and each partition of which everything was sent is marked as
+    materialized, as in a run of the asset. Not for a crawl without partitions.
+    """
+
+    @dg.op(
+        name=submit_set_op(crawl),
+        description=f"Send the URLs of any partitions of the crawl `{crawl.name}`.",
+        out=dg.Out(dg.Nothing),
+        tags={"kind": "thunderbit"},
+        pool=SUBMIT_POOL,
+    )
+    def submit_set(context: dg.OpExecutionContext, config: PartitionSet, thunderbit: ThunderbitResource) -> None:
+        del config  # read from the run, where other runs find it as well
+        submit_partitions(context, crawl, thunderbit)
+
+    @dg.job(
+        name=backfill_job_name(crawl),
+        description=f"Send the URLs of any partitions of the crawl `{crawl.name}`, contiguous or not, in one run; the "
+        "job sensor has them collected.",
+        executor_def=executor,
+    )
+    def backfill() -> None:
+        submit_set()
+
+    return backfill

@@ -1,0 +1,5 @@
+"""What goes wrong with URL sources."""
+
+
+class UrlSourceError(Exception):
+    """A URL source could not be read, or gave something that is not a list of strings."""

@@ -1,0 +1,30 @@
+"""URLs in a text file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from thunderbit_dagster.urls.error import UrlSourceError
+
+
+@dataclass(frozen=True)
+class UrlFile:
+    """A text file with one URL a line, read when a run starts.
+
+    Blank lines and lines that begin with ``#`` are skipped; a byte order mark is allowed.
+
+    Raises:
+        UrlSourceError: at run time, when the file is missing or is not UTF-8.
+    """
+
+    path: str | Path
+
+    def read(self) -> list[str]:
+        """The file's URLs, in its order."""
+        try:
+            text = Path(self.path).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UrlSourceError(f"The URL file {self.path} cannot be read: {error}") from error
+        lines = (line.strip() for line in text.splitlines())
+        return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,199 @@
+"""The URLs that a site lists of itself: its sitemap, read over HTTP when a run starts."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from thunderbit_dagster.urls.checking import is_private, refusal
+from thunderbit_dagster.urls.error import UrlSourceError
+from thunderbit_dagster.urls.sitemap_xml import MAX_BYTES, Entry, SitemapError, SitemapFile, parse_sitemap
+from thunderbit_dagster.version import __version__
+
+if TYPE_CHECKING:
+    import httpx
+    from typing_extensions import Self
+
+MAX_URLS = 50_000
+"""URLs in one sitemap file (sitemaps.org, Sitemap file limits)."""
+MAX_FILES = 1_000
+MAX_REDIRECTS = 5
+CONNECT_TRIES = 2
+USER_AGENT = f"thunderbit-dagster/{__version__}"
+
+
+@dataclass(frozen=True)
+class Sitemap:
+    """The pages of a sitemap, or of all sitemaps of a sitemap index (sitemaps.org), XML or text, gzipped or not.
+
+    Only http and https are followed, to the host of ``url`` and those in ``hosts``, and never from a public address
+    to a private one. A page that is listed twice counts once.
+
+    Args:
+        url: Where the sitemap is, such as ``https://example.com/sitemap.xml``.
+        since: Only pages whose ``lastmod`` is not before: a time, a date, or so long before now. Pages and sitemaps
+            without a ``lastmod`` are kept.
+        include: Only pages that match one of these patterns (``*``, ``?``, ``[...]``): held against the path when the
+            pattern begins with ``/``, else against the whole URL.
+        exclude: No pages that match one of these.
+        hosts: Further hosts that the files of an index may lie on.
+        max_urls: More pages than this, once filtered, are an error and not cut off.
+        max_files: More files than this are an error.
+        timeout: Seconds for connecting, and between two pieces of an answer.
+        headers: Sent with each request; not for secrets, since this object is part of the definitions.
+
+    Raises:
+        ValueError: a setting is wrong.
+        UrlSourceError: at run time: a file cannot be read or is no sitemap, or a limit is passed.
+    """
+
+    url: str
+    since: datetime | date | timedelta | None = field(default=None, kw_only=True)
+    include: Sequence[str] = field(default=(), kw_only=True)
+    exclude: Sequence[str] = field(default=(), kw_only=True)
+    hosts: Sequence[str] = field(default=(), kw_only=True)
+    max_urls: int = field(default=MAX_URLS, kw_only=True)
+    max_files: int = field(default=MAX_FILES, kw_only=True)
+    timeout: float = field(default=30.0, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
+
+    def __post_init__(self) -> None:
+        if reason := refusal(self.url, allow_private=True):
+            raise ValueError(f"Sitemap {self.url!r}: {reason}")
+        if any(isinstance(patterns, str) for patterns in (self.include, self.exclude, self.hosts)):
+            raise ValueError("Sitemap: `include`, `exclude` and `hosts` are lists")
+        if min(self.max_urls, self.max_files) < 1 or self.timeout <= 0:
+            raise ValueError("Sitemap: `max_urls`, `max_files` and `timeout` must be positive")
+
+    def read(self) -> list[str]:
+        """The pages, in the order of the files."""
+        since = _moment(self.since, datetime.now(timezone.utc))
+        found: dict[str, None] = {}
+        for entry in self._pages(since):
+            if _is_recent(entry, since) and self.wants(entry.url):
+                found[entry.url] = None
+            if len(found) > self.max_urls:
+                raise UrlSourceError(
+                    f"The sitemap {self.url} lists more than {self.max_urls:,} pages; narrow it with `include` or "
+                    "`since`, or raise `max_urls`"
+                )
+        return list(found)
+
+    def wants(self, url: str) -> bool:
+        """Whether a page passes ``include`` and ``exclude``."""
+        chosen = not self.include or any(_matches(url, pattern) for pattern in self.include)
+        return chosen and not any(_matches(url, pattern) for pattern in self.exclude)
+
+    def _pages(self, since: datetime | None) -> Iterator[Entry]:
+        with _Fetcher(self) as fetcher:
+            waiting, seen = deque([self.url]), {self.url}
+            while waiting:
+                file = fetcher.read(waiting.popleft())
+                if not file.is_index:
+                    yield from file.entries
+                    continue
+                new = [one.url for one in file.entries if one.url not in seen and _is_recent(one, since)]
+                seen.update(new)
+                waiting.extend(new)
+                if len(seen) > self.max_files:
+                    raise UrlSourceError(f"The sitemap {self.url} has more than {self.max_files:,} files")
+
+
+def _moment(since: datetime | date | timedelta | None, now: datetime) -> datetime | None:
+    if isinstance(since, timedelta):
+        return now - since
+    if isinstance(since, datetime):
+        return since if since.tzinfo else since.replace(tzinfo=timezone.utc)
+    return None if since is None else datetime.combine(since, time(), timezone.utc)
+
+
+def _is_recent(entry: Entry, since: datetime | None) -> bool:
+    return since is None or entry.changed_by is None or entry.changed_by >= since
+
+
+def _matches(url: str, pattern: str) -> bool:
+    if not pattern.startswith("/"):
+        return fnmatch.fnmatchcase(url, pattern)
+    try:
+        return fnmatch.fnmatchcase(URL(url).path, pattern)
+    except ValueError:  # such a URL is reported as refused, if nothing else takes it out
+        return False
+
+
+class _Fetcher:
+    """Reads the files of one sitemap."""
+
+    def __init__(self, sitemap: Sitemap) -> None:
+        self._sitemap = sitemap
+        root = URL(sitemap.url).host or ""
+        self._root_is_private = is_private(root)
+        self._hosts = {_bare(host) for host in (root, *sitemap.hosts)}
+
+    def __enter__(self) -> Self:
+        import httpx  # noqa: PLC0415 - only a run that reads a sitemap needs it
+
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(retries=CONNECT_TRIES),
+            timeout=self._sitemap.timeout,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **self._sitemap.headers},
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def read(self, url: str) -> SitemapFile:
+        """One file, parsed.
+
+        Raises:
+            UrlSourceError: it cannot be had, or is no sitemap.
+        """
+        import httpx  # noqa: PLC0415 - imported by now
+
+        try:
+            return parse_sitemap(self._fetch(url))
+        except (httpx.HTTPError, SitemapError) as error:
+            root = "" if url == self._sitemap.url else f", which {self._sitemap.url} leads to,"
+            reason = str(error) or type(error).__name__
+            raise UrlSourceError(f"The sitemap {url}{root} cannot be read: {reason}") from error
+
+    def _fetch(self, url: str) -> bytes:
+        for _ in range(MAX_REDIRECTS + 1):
+            self._check(url)
+            with self._client.stream("GET", url) as answer:
+                if answer.next_request is None:
+                    answer.raise_for_status()
+                    return _body(answer)
+                url = str(answer.next_request.url)
+        raise SitemapError(f"it is redirected more than {MAX_REDIRECTS} times")
+
+    def _check(self, url: str) -> None:
+        if reason := refusal(url, allow_private=self._root_is_private):
+            raise SitemapError(f"it leads to {url!r:.200}: {reason}")
+        host = _bare(URL(url).host or "")
+        if host not in self._hosts:
+            raise SitemapError(f"it leads to the host {host}; name it in `hosts` if that is right")
+
+
+def _bare(host: str) -> str:
+    return host.lower().rstrip(".").removeprefix("www.")
+
+
+def _body(answer: httpx.Response) -> bytes:
+    """The answer as it was sent, gzipped or not.
+
+    Raises:
+        SitemapError: it is larger than a sitemap may be.
+    """
+    body = bytearray()
+    for piece in answer.iter_raw():
+        body += piece
+        if len(body) > MAX_BYTES:
+            raise SitemapError(f"it has more than {MAX_BYTES:,} bytes")
+    return bytes(body)
