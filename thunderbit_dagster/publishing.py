@@ -85,7 +85,7 @@ def failure(
     names = " and ".join(key.to_user_string() for key in keys)
     first, reason = next(iter(problems.items()))
     more = f" ({len(problems) - 1} more in the table)" if len(problems) > 1 else ""
-    kept = f"{len(published)} other partition(s) of this run are published." if published else "Nothing was published."
+    kept = f"{len(published)} other partition(s) of this run are done." if published else "Nothing was published."
     return dg.Failure(
         description=f"{names}, {first}: {reason}{more}. {kept}",
         metadata={"partitions that failed": problem_table(problems)},

@@ -58,7 +58,7 @@ def test_a_range_run_judges_each_of_its_partitions_and_names_the_worst_first(lin
     assert shown["success rate"] == pytest.approx(0.7)
     assert shown["lowest success rate"] == 0
     assert shown["partitions checked"] == 4
-    assert (shown["partitions below the warning"], shown["partitions below the error"]) == (2, 1)
+    assert (shown["partitions with a warning or in error"], shown["partitions in error"]) == (2, 1)
     assert check.description == "2 of 4 partitions are below 90%"
     assert records(check.metadata["worst partitions"]) == [
         {"partition": "lost", "urls": 2, "succeeded": 0, "success rate": 0.0},
@@ -127,7 +127,7 @@ def test_pages_without_text_are_counted_and_named(line, pages):
     shown = numbers(check)
     assert (shown["pages without content"], shown["pages"], shown["partitions with pages without content"]) == (2, 5, 1)
     assert shown["share of pages without content"] == 0.4
-    assert records(check.metadata["pages without content: which"]) == [{"partition": "a", "url": url} for url in empty]
+    assert records(check.metadata["list of pages without content"]) == [{"partition": "a", "url": url} for url in empty]
     assert evaluations(run)[DUPLICATE_CONTENT].passed
 
 
@@ -148,10 +148,10 @@ def test_different_pages_with_the_same_content_are_counted_and_named_together(li
     shown = numbers(check)
     assert shown["pages that repeat another"] == 2
     assert shown["partitions with pages that repeat another"] == 1
-    assert records(check.metadata["pages that repeat another: which"]) == [
+    assert records(check.metadata["list of pages that repeat another"]) == [
         {"partition": "a", "url": url, "same content as": first} for url in (second, third)
     ]
-    assert records(check.metadata["worst partitions: which"]) == [
+    assert records(check.metadata["worst partitions"]) == [
         {"partition": "a", "pages that repeat another": 2, "pages": 6}
     ]
 

@@ -12,7 +12,7 @@ def test_a_url_source_that_cannot_be_read_fails_its_partition_alone(line, pages,
     docs = line(crawl(lists))
     description, reasons = failure_of(docs.submit("a", "z"))
     assert "1 other" not in description
-    assert "2 other partition(s) of this run are published" in description
+    assert "2 other partition(s) of this run are done" in description
     assert list(reasons) == ["file"]
     assert "urls.txt" in reasons["file"]
     assert docs.published("submissions") == {"a", "z"}

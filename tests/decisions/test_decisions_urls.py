@@ -225,7 +225,7 @@ def test_a_url_file(tmp_path):
 
 def test_a_url_file_that_is_not_there(tmp_path):
     missing = tmp_path / "nowhere.txt"
-    with pytest.raises(UrlSourceError, match=r"nowhere\.txt cannot be read: .*No such file"):
+    with pytest.raises(UrlSourceError, match=r"nowhere\.txt does not exist\. Put it there"):
         read_source(UrlFile(missing), UNPARTITIONED)
 
 

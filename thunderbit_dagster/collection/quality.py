@@ -119,14 +119,19 @@ def _blank_pages(store: ParquetStore, crawl: str, where: Mapping[str, str], foot
 def _repeated_pages(
     store: ParquetStore, crawl: str, where: Mapping[str, str], blank: Sequence[str]
 ) -> list[tuple[str, str]]:
-    rows = store.read(crawl, "succeeded", where, ["url", "canonical_url", "content_hash"]).to_pylist()
+    rows = store.read(crawl, "succeeded", where, ["url", "canonical_url", "final_url", "content_hash"]).to_pylist()
     empty = set(blank)
-    # Pages without content are alike, and the matter of another check.
-    pages = dict.fromkeys((row["canonical_url"], row["content_hash"]) for row in rows if row["url"] not in empty)
+    # Pages without content are alike, and the matter of another check. A page and what redirects to it are one.
+    pages = {row["canonical_url"]: row for row in rows if row["url"] not in empty and row["content_hash"] is not None}
     first: dict[str, str] = {}
-    return [
-        (url, first[content]) for url, content in pages if content is not None and first.setdefault(content, url) != url
-    ]
+    for url, row in pages.items():
+        first.setdefault(row["content_hash"], url)
+    pairs = [(url, first[row["content_hash"]]) for url, row in pages.items()]
+    return [(url, same) for url, same in pairs if url != same and not _is_one_page(pages[url], pages[same])]
+
+
+def _is_one_page(row: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    return row["final_url"] is not None and row["final_url"] == other["final_url"]
 
 
 def _rate_result(crawl: Crawl, measured: Sequence[Quality], warn: float, error: float) -> dg.AssetCheckResult:
@@ -136,13 +141,13 @@ def _rate_result(crawl: Crawl, measured: Sequence[Quality], warn: float, error: 
     numbers = {
         "urls submitted": submitted,
         "rows succeeded": succeeded,
-        "success rate": succeeded / submitted if submitted else 1.0,
-        "lowest success rate": worst[0].rate if worst else 1.0,
+        "success rate": round(succeeded / submitted, 4) if submitted else 1.0,
+        "lowest success rate": round(worst[0].rate, 4) if worst else 1.0,
         "partitions checked": len(measured),
-        "partitions below the warning": len(low),
-        "partitions below the error": len(bad),
+        "partitions with a warning or in error": len(low),
+        "partitions in error": len(bad),
     }
-    rows = ((str(one.partition), one.submitted, one.succeeded, one.rate) for one in worst[:WORST])
+    rows = ((str(one.partition), one.submitted, one.succeeded, round(one.rate, 4)) for one in worst[:WORST])
     columns = {"partition": "string", "urls": "int", "succeeded": "int", "success rate": "float"}
     text = f"{len(low)} of {len(measured)} partitions are below {warn:.0%}" if low else None
     return dg.AssetCheckResult(
@@ -191,7 +196,7 @@ def _page_result(
     total, pages = sum(map(len, found.values())), sum(one.succeeded for one in measured)
     numbers = {
         what: total,
-        f"share of {what}": total / pages if pages else 0.0,
+        f"share of {what}": round(total / pages, 4) if pages else 0.0,
         "pages": pages,
         "partitions checked": len(measured),
         f"partitions with {what}": len(worst),
@@ -199,14 +204,15 @@ def _page_result(
     counts = ((str(one.partition), len(found[one.partition]), one.succeeded) for one in worst[:WORST])
     tables = {
         "worst partitions": table({"partition": "string", what: "int", "pages": "int"}, counts),
-        what: table({"partition": "string", **dict.fromkeys(columns, "string")}, _named(worst, found)),
+        f"list of {what}": table({"partition": "string", **dict.fromkeys(columns, "string")}, _named(worst, found)),
     }
     return dg.AssetCheckResult(
         asset_key=crawl.key("succeeded"),
         check_name=check,
         passed=not total,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={**numbers, **({f"{name}: which": shown for name, shown in tables.items()} if total else {})},
+        description=f"{total:,} {what} in {len(worst):,} of {len(measured):,} partitions" if total else None,
+        metadata={**numbers, **(tables if total else {})},
     )
 
 

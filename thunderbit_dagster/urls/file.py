@@ -22,9 +22,14 @@ class UrlFile:
 
     def read(self) -> list[str]:
         """The file's URLs, in its order."""
+        path = Path(self.path).absolute()
         try:
-            text = Path(self.path).read_text(encoding="utf-8-sig")
+            text = path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError as error:
+            advice = "Put it there, or correct the crawl's `urls`, and materialize the partition again"
+            raise UrlSourceError(f"The URL file {path} does not exist. {advice}") from error
         except (OSError, UnicodeDecodeError) as error:
-            raise UrlSourceError(f"The URL file {self.path} cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UrlSourceError(f"The URL file {path} cannot be read: {reason}") from error
         lines = (line.strip() for line in text.splitlines())
         return [line for line in lines if line and not line.startswith("#")]
