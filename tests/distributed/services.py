@@ -49,7 +49,9 @@ def postgres() -> Iterator[dict[str, str]]:
     port = free_port(0)
     data, log = folder / "data", folder / "log"
     _run([binaries / "initdb", "-D", data, "-U", "dagster", "--auth=trust", "-E", "UTF8", "--no-sync"], owner)
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    # What a killed process was about to write is dropped, not written when a lock is released long after.
+    checks = "-c client_connection_check_interval=100ms"
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off {checks}"
     _run([binaries / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start"], owner)
     try:
         yield {

@@ -164,6 +164,7 @@ def _kill_when(world: Deployment, run: str, holds: Callable[[], bool]) -> None:
             time.sleep(SETTLE_SECONDS)
             if holds():
                 world.kill_worker(world.workers_of(run)[-1])
+                time.sleep(SETTLE_SECONDS)  # PostgreSQL notices
                 break
         time.sleep(0.1)
     else:
