@@ -141,10 +141,10 @@ def _command(words: str) -> Callable[[DemoRun, dg.DagsterInstance], list[int]]:
 
 
 def _worker(demo: DemoRun, instance: dg.DagsterInstance) -> list[int]:
-    """The process of the newest run, by what Dagster says of it."""
+    """The process of the newest run that has begun, by what Dagster says of it."""
     del demo
-    run = instance.get_runs(limit=1)[0]
-    said = " ".join(entry.user_message for entry in instance.all_logs(run.run_id))
+    run = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]), limit=1)[0]
+    said = " ".join(entry.message for entry in instance.all_logs(run.run_id))
     return [int(pid) for pid in re.findall(r"pid:? (\d+)", said)[-1:]]
 
 
