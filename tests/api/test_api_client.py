@@ -324,6 +324,24 @@ def test_a_full_budget_is_waited_for_no_longer_than_allowed(make_face, service: 
     assert len(service.seen) == 1
 
 
+def test_a_submit_goes_out_at_once_on_the_slot_taken_before(make_face, service: Service, clock: Clock) -> None:
+    service.otherwise = lambda _: ok(job("PENDING", []))
+    face = make_face(budget=MemoryBudget(1, clock=clock))
+    assert face.call("take_slot") == 0
+    face.call("submit", URLS, Distill(), slot_taken=True)
+    assert clock.slept == []
+    assert face.call("take_slot") == pytest.approx(60, abs=0.01)
+    assert len(service.seen) == 1
+
+
+def test_a_repeated_submit_takes_a_slot_of_its_own(make_face, service: Service, clock: Clock) -> None:
+    service.replies = [error(503, Retry_After="1"), ok(job("PENDING", []))]
+    face = make_face(budget=MemoryBudget(1, clock=clock))
+    face.call("take_slot")
+    face.call("submit", URLS, Distill(), slot_taken=True)
+    assert sum(clock.slept) == pytest.approx(60, abs=0.01)
+
+
 def test_time_in_the_queue_does_not_use_up_the_time_for_repeating(make_face, service: Service, clock: Clock) -> None:
     service.replies = [ok(job("PENDING", [])), error(500), ok(job("PENDING", []))]
     face = make_face(budget=MemoryBudget(1, clock=clock), retry=RetryPolicy(total=50.0))

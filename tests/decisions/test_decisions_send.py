@@ -35,8 +35,9 @@ LOST = ReplyLostError("POST /batch/distill: the connection broke")
 class Desk:
     """Partitions whose URLs are sent; all that is written and posted lands in one list, in order."""
 
-    def __init__(self, lists, answer, *, size=100, on_lost_reply="wait"):
+    def __init__(self, lists, answer, *, size=100, on_lost_reply="wait", slots=()):
         self.happened = []
+        self.slots = iter(slots)
         self.answer = answer
         self.jobs = 0
         self.book = Book(crawl(), self._write, {})
@@ -44,7 +45,7 @@ class Desk:
         for where, checked in self.checked.items():
             self.book.open(where, checked, "request", "account")
         self.happened.clear()
-        self.sender = Sender(self.book, REQUEST, self._submit, on_lost_reply, LOG, clock=lambda: NOW)
+        self.sender = Sender(self.book, REQUEST, self._slot, self._submit, on_lost_reply, LOG, clock=lambda: NOW)
         self.batches = pack({where: checked.wanted for where, checked in self.checked.items()}, size)
 
     def send(self):
@@ -67,6 +68,11 @@ class Desk:
     def _write(self, observation):
         record = from_metadata(observation.metadata)
         self.happened.append((observation.partition, record))
+
+    def _slot(self):
+        problem = next(self.slots, None)
+        if problem is not None:
+            raise problem
 
     def _submit(self, urls, request, _):
         assert request is REQUEST
@@ -201,6 +207,23 @@ def test_what_no_other_job_would_survive_stops_the_rest(error):
     assert len(refused) == 1
     assert desk.submission("b").orphans == []
     assert desk.submission("c").posts == {}
+
+
+@pytest.mark.parametrize("error", [BudgetExceededError(90.0, 60.0), NotSentError("interrupted")], ids=repr)
+def test_waiting_for_a_slot_leaves_no_intent_behind(error):
+    desk = Desk({"a": pages(1), "b": pages(2), "c": pages(3)}, accept, size=1, slots=[None, error])
+    outcome = desk.send()
+    assert desk.kinds() == ["intent", "post", "recorded"]
+    assert set(outcome.problems) == {partition("b"), partition("c")}
+    assert all(f"not submitted, nothing was paid for these URLs: {error}" in r for r in outcome.problems.values())
+
+
+def test_a_crash_while_waiting_for_a_slot_leaves_no_orphan():
+    desk = Desk({"a": pages(1)}, accept, slots=[KeyboardInterrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        desk.send()
+    assert desk.happened == []
+    assert desk.submission("a").orphans == []
 
 
 def test_the_next_run_goes_on_where_credits_ended():

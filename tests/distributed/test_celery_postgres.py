@@ -9,7 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import crawl_world
 import dagster as dg
@@ -123,6 +123,43 @@ def _log_closed(env: dict[str, str]) -> Iterator[None]:
         connection.close()
 
 
+FOURTH_INTENT = """
+NEW.asset_key = '["long", "submissions"]' AND NEW.event ~ '"event": *"intent"' AND 3 <= (
+    SELECT count(*) FROM event_logs
+    WHERE asset_key = '["long", "submissions"]' AND event ~ '"event": *"recorded"'
+)
+"""
+FIRST_PUBLICATION = """
+NEW.asset_key = '["again", "succeeded"]' AND NEW.dagster_event_type = 'ASSET_MATERIALIZATION'
+"""
+HOLD = """
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF {condition} THEN PERFORM pg_advisory_xact_lock_shared(4711); END IF; RETURN NEW; END $$;
+CREATE TRIGGER hold BEFORE INSERT ON event_logs FOR EACH ROW EXECUTE FUNCTION hold();
+SELECT pg_advisory_lock(4711);
+"""
+HELD_UP = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
+LET_GO = "SELECT pg_advisory_unlock(4711)"
+CLEAN = "DROP TRIGGER hold ON event_logs; DROP FUNCTION hold;"
+
+
+@contextmanager
+def _held_up(env: dict[str, str], condition: str) -> Iterator[Callable[[], bool]]:
+    """An event of which this holds is not written before the block ends; gives whether one waits."""
+    with closing(services.connect(env)) as connection, connection.cursor() as cursor:
+        cursor.execute(HOLD.format(condition=condition))
+
+        def waits() -> bool:
+            cursor.execute(HELD_UP)
+            return cursor.fetchone()[0] > 0
+
+        try:
+            yield waits
+        finally:
+            cursor.execute(LET_GO)  # apart, and first: the table is not free while an event waits
+            cursor.execute(CLEAN)
+
+
 def _ledger(world: Deployment) -> tuple[int, int]:
     """Intents and jobs that are recorded of the crawl `long`."""
     crawl = Crawl(name="long", urls={"all": []}, request=Distill())
@@ -130,20 +167,16 @@ def _ledger(world: Deployment) -> tuple[int, int]:
     return sum(isinstance(one, Intent) for one in entries), sum(isinstance(one, Recorded) for one in entries)
 
 
-def _is_between_jobs(world: Deployment, run: str, before: int, emulator: Emulator) -> bool:
-    """Whether the run has sent some of its jobs, each is recorded, and none is on its way."""
-    intents, recorded = _ledger(world)
-    accepted = len(emulator.jobs) - before
-    return 0 < recorded == intents == accepted and world.status(run) is dg.DagsterRunStatus.STARTED
-
-
 def test_a_worker_lost_while_it_submits_and_others_wait_costs_nothing_and_loses_nothing(world, emulator, pages) -> None:
     before = len(emulator.jobs)
     paid = sum(job.total for job in emulator.jobs)
-    run = world.launch("long_submit", "all")
-    world.until(lambda: _ledger(world)[1] > 0, "the first recorded job", 120)
-    waiting = [world.launch("site_submit", partition) for partition in WAITING]
-    _kill_when(world, run, lambda: _is_between_jobs(world, run, before, emulator))
+    with _held_up(world.env, FOURTH_INTENT) as held_up:
+        run = world.launch("long_submit", "all")
+        world.until(held_up, "the fourth job's intent", 120)
+        waiting = [world.launch("site_submit", partition) for partition in WAITING]
+        assert _ledger(world) == (3, 3)
+        assert len(emulator.jobs) - before == 3
+        _lose_worker(world, run, held_up)
     world.until(lambda: _published(world, "long", ["all"]), "the collection of what the dead worker began", 420)
     world.until(lambda: _published(world, "site", WAITING), "the collection of what waited", 420)
 
@@ -157,18 +190,10 @@ def test_a_worker_lost_while_it_submits_and_others_wait_costs_nothing_and_loses_
     assert len(set(world.workers_of(run))) == 2
 
 
-def _kill_when(world: Deployment, run: str, holds: Callable[[], bool]) -> None:
-    """Kill the worker that runs a step of the run at a moment at which something holds."""
-    for _ in range(60):
-        with _log_closed(world.env):
-            time.sleep(SETTLE_SECONDS)
-            if holds():
-                world.kill_worker(world.workers_of(run)[-1])
-                time.sleep(SETTLE_SECONDS)  # PostgreSQL notices
-                break
-        time.sleep(0.1)
-    else:
-        pytest.fail(f"the moment never came\n{world.last_words()}")
+def _lose_worker(world: Deployment, run: str, held_up: Callable[[], bool]) -> None:
+    """Kill the worker that runs the run's step, with what it was about to write."""
+    world.kill_worker(world.workers_of(run)[-1])
+    world.until(lambda: not held_up(), "the end of the dead worker's connection", 30)
 
 
 def test_a_step_that_is_begun_again_while_it_still_runs_pays_nothing_twice(world, emulator, pages) -> None:
@@ -185,21 +210,13 @@ def test_a_step_that_is_begun_again_while_it_still_runs_pays_nothing_twice(world
     assert world.status(run) is dg.DagsterRunStatus.SUCCESS
 
 
-def _is_collecting(world: Deployment, run: str) -> bool:
-    """Whether the run's step that collects has begun, and not ended."""
-    logs = world.instance.all_logs(run)
-    steps = [entry.dagster_event.event_type for entry in logs if entry.dagster_event and entry.dagster_event.step_key]
-    ended = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
-    return dg.DagsterEventType.STEP_START in steps and not ended & set(steps)
-
-
 def test_a_worker_lost_while_it_collects_loses_no_row(world, emulator, pages) -> None:
     paid = sum(job.total for job in emulator.jobs)
-    world.launch("again_submit", "all")
-    started = dg.RunsFilter(job_name="again_collect", statuses=[dg.DagsterRunStatus.STARTED])
-    world.until(lambda: bool(world.instance.get_runs(started)), "a collect run", 180)
-    [run] = world.instance.get_runs(started)
-    _kill_when(world, run.run_id, lambda: _is_collecting(world, run.run_id))
+    with _held_up(world.env, FIRST_PUBLICATION) as held_up:
+        world.launch("again_submit", "all")
+        world.until(held_up, "a collect run that publishes", 180)
+        [run] = world.instance.get_runs(dg.RunsFilter(job_name="again_collect"))
+        _lose_worker(world, run.run_id, held_up)
     world.until(lambda: _published(world, "again", ["all"]), "the collection by the other worker", 300)
 
     assert world.status(run.run_id) is dg.DagsterRunStatus.SUCCESS

@@ -48,7 +48,7 @@ from thunderbit_dagster.api.models import (
     SearchResult,
     Suggestion,
 )
-from thunderbit_dagster.api.protocol import Rules
+from thunderbit_dagster.api.protocol import Rules, slot
 from thunderbit_dagster.api.requests import Distill, Extract, Search, Webhook
 from thunderbit_dagster.api.retry import Event, RetryPolicy, Safety
 
@@ -278,8 +278,26 @@ class ThunderbitClient(_Settings):
         """Read a page submitted with `submit_async` (`GET /async/*`, free)."""
         return self._run(flows.get_async(self._rules, ref))
 
-    def submit(self, urls: Iterable[str], request: Distill | Extract, *, webhook: Webhook | None = None) -> Job:
+    def take_slot(self) -> float:
+        """Wait for a slot of the request budget and take it; the seconds waited.
+
+        For `submit(slot_taken=True)`: what is written down between the two says that a request goes out now.
+
+        BudgetExceededError when none becomes free in time.
+        """
+        return self._run(slot(self._rules))
+
+    def submit(
+        self,
+        urls: Iterable[str],
+        request: Distill | Extract,
+        *,
+        webhook: Webhook | None = None,
+        slot_taken: bool = False,
+    ) -> Job:
         """Submit a batch job (`POST /batch/*`): 1 to 100 http or https URLs, each once.
+
+        With `slot_taken` it goes out on the slot of an earlier `take_slot`.
 
         Raises:
             ReplyLostError, ServerError, ApiError of status 408, ProtocolError: With `maybe_accepted` set: the job
@@ -287,7 +305,7 @@ class ThunderbitClient(_Settings):
             BatchSizeExceededError: The account takes fewer URLs in a job.
             InsufficientCreditsError: The account is out of credits.
         """
-        return self._run(flows.submit(self._rules, urls, request, webhook))
+        return self._run(flows.submit(self._rules, urls, request, webhook, slot_taken))
 
     def submit_distill(self, urls: Iterable[str], request: Distill = DISTILL, *, webhook: Webhook | None = None) -> Job:
         """`submit` for pages to Markdown: 1 credit for each URL."""
@@ -452,9 +470,20 @@ class AsyncThunderbitClient(_Settings):
         """Read a page submitted with `submit_async`."""
         return await self._run(flows.get_async(self._rules, ref))
 
-    async def submit(self, urls: Iterable[str], request: Distill | Extract, *, webhook: Webhook | None = None) -> Job:
+    async def take_slot(self) -> float:
+        """Wait for a slot of the request budget and take it; see `ThunderbitClient.take_slot`."""
+        return await self._run(slot(self._rules))
+
+    async def submit(
+        self,
+        urls: Iterable[str],
+        request: Distill | Extract,
+        *,
+        webhook: Webhook | None = None,
+        slot_taken: bool = False,
+    ) -> Job:
         """Submit a batch job; see `ThunderbitClient.submit`."""
-        return await self._run(flows.submit(self._rules, urls, request, webhook))
+        return await self._run(flows.submit(self._rules, urls, request, webhook, slot_taken))
 
     async def submit_distill(
         self, urls: Iterable[str], request: Distill = DISTILL, *, webhook: Webhook | None = None

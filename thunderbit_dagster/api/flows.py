@@ -88,14 +88,16 @@ def get_async(rules: Rules, ref: JobRef) -> Flow[PageJob]:
     return exchange(rules, call, partial(parse_page_job, kind=ref.kind, job_id=ref.id))
 
 
-def submit(rules: Rules, urls: Iterable[str], request: Distill | Extract, webhook: Webhook | None) -> Flow[Job]:
+def submit(
+    rules: Rules, urls: Iterable[str], request: Distill | Extract, webhook: Webhook | None, slot_taken: bool
+) -> Flow[Job]:
     """`POST /batch/*`."""
     body: dict[str, object] = {"urls": checked_urls(urls), **request.body()}
     if webhook is not None:
         body["webhook"] = webhook.body()
     secrets = (*_secrets(request), *(_webhook_secrets(webhook) if webhook else ()))
     call = Call("POST", request.kind.path, Safety.PAID, content=_encode(body), secrets=secrets)
-    return exchange(rules, call, partial(parse_job, kind=request.kind))
+    return exchange(rules, call, partial(parse_job, kind=request.kind), slot_taken=slot_taken)
 
 
 def get_job(rules: Rules, ref: JobRef, page: int, page_size: int) -> Flow[JobPage]:

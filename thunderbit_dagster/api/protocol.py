@@ -90,13 +90,14 @@ class Fault:
     outcome: Outcome
 
 
-def exchange(rules: Rules, call: Call, read: Callable[[object], T]) -> Flow[T]:
+def exchange(rules: Rules, call: Call, read: Callable[[object], T], *, slot_taken: bool = False) -> Flow[T]:
     """Send a request until it succeeds or repeating is neither safe nor allowed.
 
     Args:
         rules: The bounds.
         call: The request.
         read: Turns the decoded body of a 2xx answer into the result; raises ProtocolError when it cannot.
+        slot_taken: The first attempt has its slot of the request budget already.
 
     Raises:
         ThunderbitError: What the last attempt came to, or BudgetExceededError.
@@ -106,7 +107,8 @@ def exchange(rules: Rules, call: Call, read: Callable[[object], T]) -> Flow[T]:
     attempt = 0
     while True:
         attempt += 1
-        queued += yield from _slot(rules)
+        if attempt > 1 or not slot_taken:
+            queued += yield from slot(rules)
         reply = yield from _sent(call)
         yield from _learn(reply)
         result = interpret(call, reply, read, redact, rules.clock())
@@ -151,8 +153,12 @@ def _read(
     return Fault(refused(call, answer, meant, said, redact), meant)
 
 
-def _slot(rules: Rules) -> Flow[float]:
-    """Wait for a slot of the request budget; the seconds waited."""
+def slot(rules: Rules) -> Flow[float]:
+    """Wait for a slot of the request budget; the seconds waited.
+
+    Raises:
+        BudgetExceededError: None becomes free in time.
+    """
     ticket, waited = uuid4().hex, 0.0
     while True:
         wait = yield from _asked(ticket)

@@ -104,6 +104,7 @@ class SubmissionRun:
         sender = Sender(
             book,
             self.crawl.request,
+            self.thunderbit.client.take_slot,
             self._submit,
             self.thunderbit.on_lost_reply,
             self.context.log,
@@ -147,7 +148,8 @@ class SubmissionRun:
 
     def _submit(self, urls: list[str], request: Distill | Extract, intent_id: str) -> Job:
         require_unfinished(self.context)
-        return self.thunderbit.client.submit(urls, request, webhook=self.thunderbit.webhook_of(intent_id))
+        webhook = self.thunderbit.webhook_of(intent_id)
+        return self.thunderbit.client.submit(urls, request, webhook=webhook, slot_taken=True)
 
     def _purse(self) -> Purse:
         instance, run_id = self.context.instance, self.context.run.run_id

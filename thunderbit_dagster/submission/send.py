@@ -70,6 +70,7 @@ class Sender:
 
     book: Book
     request: Distill | Extract
+    take_slot: Callable[[], object]
     submit: Submit
     on_lost_reply: OnLostReply
     log: Logger
@@ -93,14 +94,22 @@ class Sender:
         return self.outcome
 
     def _send(self, batch: Batch) -> list[Batch]:
-        """POST one batch; what is left to send instead of it."""
+        """Send one batch as far as caps and limits allow; what is left to send instead of it."""
         fits = self.purse.fitting(len(batch.pages))
         if fits < len(batch.pages):
             return self._keep_to_cap(batch, fits)
+        try:
+            self.take_slot()  # before the intent: whoever dies while waiting leaves none in doubt
+        except ThunderbitError as error:
+            self._stop_or_leave(batch, error)
+            return []
         intent_id = new_id()
         if not self.purse.reserve(intent_id, fits):
             return [batch]
         self._intend(batch, intent_id)
+        return self._post(batch, intent_id)
+
+    def _post(self, batch: Batch, intent_id: str) -> list[Batch]:
         try:
             job = self.submit(batch.urls, self.request, intent_id)
         except ThunderbitError as error:
