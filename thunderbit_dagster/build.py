@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 
 import dagster as dg
 
 from thunderbit_dagster.cancellation.job import build_cancel_job
 from thunderbit_dagster.catalog import IO_MANAGER_KEY
-from thunderbit_dagster.collection.asset import build_collection
+from thunderbit_dagster.collection.asset import build_collection, collect_sent
 from thunderbit_dagster.collection.checks import build_conservation_check
 from thunderbit_dagster.collection.extract_check import build_schema_drift_checks
 from thunderbit_dagster.collection.partition_set import build_collect_set_job
@@ -88,7 +89,14 @@ def build_crawl_definitions(
     cut = [crawl for crawl in crawls if crawl.partitions_def is not None]
     schedules = [build_schedule(crawl, submit_job_name(crawl), schedule_status) for crawl in crawls]
     return dg.Definitions(
-        assets=[asset for crawl in crawls for asset in (build_submissions(crawl), build_collection(crawl, store))],
+        assets=[
+            asset
+            for crawl in crawls
+            for asset in (
+                build_submissions(crawl, partial(collect_sent, crawl, store)),
+                build_collection(crawl, store),
+            )
+        ],
         asset_checks=[
             check
             for crawl in crawls

@@ -33,6 +33,11 @@ class PartitionSet(dg.Config):
     )
 
 
+def collect_step(crawl: Crawl) -> str:
+    """The step that publishes ``succeeded`` and ``failed``."""
+    return f"{crawl.name}__collect"
+
+
 def submit_set_op(crawl: Crawl) -> str:
     """The op that submits any set of a crawl's partitions."""
     return f"{crawl.name}__submit_partitions"

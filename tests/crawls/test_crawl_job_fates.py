@@ -1,7 +1,7 @@
 """However a job ends and however its answers are spelled, every URL has exactly one row, with the right reason."""
 
 import pytest
-from crawl_world import ALWAYS_DUE, one_partition, until
+from crawl_world import ALWAYS_DUE, failure_of, one_partition, until
 
 from thunderbit_dagster.api.models import JobRef
 from thunderbit_dagster.emulator import Dialect, Faults, Rule
@@ -65,6 +65,17 @@ def test_a_job_that_is_unknown_twice_is_given_up_with_every_url_in_failed(line, 
     assert docs.checks(run) == [True]
     assert docs.urls("failed") == urls
     assert docs.codes() == [("MISSING", "JOB_LOST", "job")] * 3
+
+
+def test_rows_that_are_published_are_not_replaced_when_the_api_forgets_their_job(line, pages, spoiled):
+    urls = pages.urls(2)
+    docs = line(urls, emulator=spoiled(Rule("expired", **READ, nth=tuple(range(3, 9)))))
+    docs.through()
+    description, _ = failure_of(docs.collect())
+    assert "the files stay as they are" in description
+    assert len(docs.reads()) > 2
+    assert docs.urls("succeeded") == urls
+    assert docs.urls("failed") == []
 
 
 def test_a_job_that_is_unknown_once_is_asked_again_and_collected(line, pages, spoiled):

@@ -132,3 +132,57 @@ def test_the_failed_step_shows_a_table_of_partitions_and_reasons(line):
     [row] = records(event.step_failure_data.user_failure_data.metadata["partitions that failed"])
     assert row["partition"] == "x"
     assert row["reason"].startswith("nothing was sent: ")
+
+
+BACKFILL = {"dagster/backfill": "abcdefgh"}
+
+
+def test_in_a_backfill_the_good_partitions_are_published_before_the_run_fails(line, pages, tmp_path):
+    """Dagster skips the step that collects, and a backfill does not look at what comes after its last run."""
+    lists = {"a": pages.urls(2), "b": UrlFile(tmp_path / "urls.txt"), "c": pages.urls(1)}
+    docs = line(crawl(lists))
+    description, reasons = failure_of(docs.materialize_all(tags=BACKFILL))
+    assert list(reasons) == ["b"]
+    assert "2 other partition(s) of this run are done" in description
+    assert docs.published("submissions") == docs.published("succeeded") == docs.published("failed") == {"a", "c"}
+    assert docs.urls("succeeded", urls="a") == lists["a"]
+    assert docs.tick_and_launch() == []
+    assert docs.posts == 1
+
+
+def test_without_a_backfill_the_sensor_collects_what_a_failed_run_sent(line, pages, tmp_path):
+    docs = line(crawl({"a": pages.urls(2), "b": UrlFile(tmp_path / "urls.txt")}))
+    assert not docs.materialize_all().success
+    assert docs.published("submissions") == {"a"}
+    assert docs.published("succeeded") == set()
+    docs.until_jobs_end()
+    assert [run.success for run in docs.tick_and_launch()] == [True]
+    assert docs.published("succeeded") == {"a"}
+
+
+def test_what_a_backfill_can_neither_send_nor_collect_is_named_by_its_one_failure(line, pages, tmp_path):
+    docs = line({"a": pages.urls(1), "b": UrlFile(tmp_path / "urls.txt"), "c": pages.urls(1)})
+    obstacle = tmp_path / "data" / docs.crawl.name / "succeeded" / "urls=c"
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_text("a file where a directory should be")
+    _, reasons = failure_of(docs.materialize_all(tags=BACKFILL))
+    assert list(reasons) == ["b", "c"]
+    assert docs.published("submissions") == {"a", "c"}
+    assert docs.published("succeeded") == {"a"}
+
+
+def test_a_repeated_run_pays_for_no_partition_that_was_collected_in_the_meantime(line, pages, tmp_path):
+    listed = tmp_path / "urls.txt"
+    docs = line({"a": pages.urls(2), "b": UrlFile(listed), "c": pages.urls(1)})
+    failed = docs.materialize_all(tags=BACKFILL)
+    [url] = pages.urls(1)
+    listed.write_text(url)
+    again = docs.materialize_all(tags={**BACKFILL, "dagster/parent_run_id": failed.run_id})
+    assert again.success
+    assert docs.published() == {"a", "b", "c"}
+    assert docs.sent()[1:] == [[url]]
+
+    anew = docs.materialize_all(tags={**BACKFILL, "dagster/parent_run_id": again.run_id})  # it had succeeded
+    assert anew.success
+    assert len(docs.sent()) == 3
+    assert len(docs.sent()[-1]) == 4

@@ -18,7 +18,7 @@ from thunderbit_dagster.ledger.records import RECORD_KEY
 from thunderbit_dagster.storage.local import StagedFile
 
 CURSOR = "cursor"
-SUBMITTING = ["opened", "reserved", "intent", "post", "recorded", "sealed"]
+SUBMITTING = ["opened", "slot", "reserved", "intent", "post", "recorded", "sealed"]
 COLLECTING = [
     "read",
     "write failed",
@@ -32,7 +32,10 @@ COLLECTING = [
 ]
 TICKING = ["progress", CURSOR]
 POINTS = [f"{when} {step}" for step in (*SUBMITTING, *COLLECTING, *TICKING) for when in ("before", "after")]
-SEVERAL_TIMES = {"reserved", "intent", "post", "recorded", "read", "write failed", "write succeeded", "progress"}
+SEVERAL_TIMES = {
+    *("slot", "reserved", "intent", "post", "recorded"),
+    *("read", "write failed", "write succeeded", "progress"),
+}
 """Steps that a run of three partitions makes more than once or twice."""
 
 
@@ -78,6 +81,7 @@ class Crash:
             for owner, name, label in (
                 (storage, "store_event", event_step),
                 (instance, "add_run_tags", lambda *_, **__: None),
+                (ThunderbitClient, "take_slot", lambda *_, **__: "slot"),
                 (ThunderbitClient, "submit", lambda *_, **__: "post"),
                 (ThunderbitClient, "iter_pages", lambda *_, **__: "read"),
                 (StagedFile, "write", lambda file, *_: f"write {table_of(file)}"),

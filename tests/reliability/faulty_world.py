@@ -144,11 +144,11 @@ class World:
     def _watched(self, submit):
         """Notes which job the API made of which intent, whatever the client learns of it."""
 
-        def watched(client, urls, request, *, webhook=None):
+        def watched(client, *arguments, **options):
             before = len(self.emulator.jobs)
             intent = self._newest_intent()
             try:
-                return submit(client, urls, request, webhook=webhook)
+                return submit(client, *arguments, **options)
             finally:
                 made = self.emulator.jobs[before:]
                 assert len(made) <= 1, "one submit made two jobs"

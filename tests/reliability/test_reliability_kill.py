@@ -30,7 +30,7 @@ from thunderbit_dagster.storage.store import ParquetStore
 
 SEED = 20261123
 ROUNDS_A_POINT = 3
-"""34 points: 102 rounds."""
+"""36 points: 108 rounds."""
 QUICK = ["after post"]
 HERE = Path(__file__).parent
 SUCCEEDED, FAILED = "succeeded", "failed"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from thunderbit_dagster.api.retry import RetryPolicy
+from thunderbit_dagster.attempts import attempts_of
 from thunderbit_dagster.cancellation.cancel import Canceller, Verdict, observation, report
 from thunderbit_dagster.cancellation.known import CLOCK_SLACK_SECONDS, KnownJob, of_runs, read_jobs
 from thunderbit_dagster.crawl import Crawl
@@ -26,7 +27,6 @@ from thunderbit_dagster.run import Step
 CANCEL_SECONDS = 15.0
 """Time for all requests to stop; container platforms kill a process some 30 s after they interrupt it."""
 REQUEST_SECONDS = 5.0
-PARENT_RUN_TAG = "dagster/parent_run_id"
 
 
 def is_cancelled(status: dg.DagsterRunStatus | None) -> bool:
@@ -104,21 +104,11 @@ class InterruptedStep:
 
     def _open_jobs(self) -> list[KnownJob]:
         """The open jobs that the run, or the attempts it continues, submitted, and those that the step waits for."""
-        began, attempts = self._attempts()
+        attempts = attempts_of(self.context.instance, self.context.run.run_id)
+        began = attempts.began
         reader = LedgerReader(self.context.instance, self.crawl)
         if self.waiting_for:
             began = min(began, time.time() - self.crawl.job_deadline.total_seconds())
         jobs = read_jobs(reader, began - CLOCK_SLACK_SECONDS)
-        own = {job.watched.job for job in of_runs(jobs, attempts)}
+        own = {job.watched.job for job in of_runs(jobs, attempts.run_ids)}
         return [job for job in jobs if job.is_open and job.watched.job in own | self.waiting_for]
-
-    def _attempts(self) -> tuple[float, set[str]]:
-        """When the first attempt began (a Unix time), and the runs of all: this one and those it re-executes."""
-        began, attempts = time.time(), set[str]()
-        run_id: str | None = self.context.run.run_id
-        while run_id and run_id not in attempts:
-            attempts.add(run_id)
-            record = self.context.instance.get_run_record_by_id(run_id)
-            began = min(began, record.create_timestamp.timestamp()) if record else began
-            run_id = record.dagster_run.tags.get(PARENT_RUN_TAG) if record else None
-        return began, attempts

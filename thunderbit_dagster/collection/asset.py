@@ -1,7 +1,7 @@
 """The ``succeeded`` and ``failed`` assets: one step collects both and publishes them together."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -24,7 +24,7 @@ from thunderbit_dagster.polling.pace import Watched
 from thunderbit_dagster.polling.sensor import progress_observation
 from thunderbit_dagster.publishing import Published, lateness_metadata, publish
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.run import COLLECT_POOL, Step, is_backfill, run_partitions
+from thunderbit_dagster.run import COLLECT_POOL, Step, collect_step, is_backfill, run_partitions
 from thunderbit_dagster.storage.store import ParquetStore
 
 CLOCK_SLACK_SECONDS = 3_600.0
@@ -36,7 +36,7 @@ def build_collection(crawl: Crawl, store: ParquetStore) -> dg.AssetsDefinition:
     keys = [crawl.key("succeeded"), crawl.key("failed")]
 
     @dg.multi_asset(
-        name=f"{crawl.name}__collect",
+        name=collect_step(crawl),
         specs=_specs(crawl, store),
         partitions_def=crawl.partitions_def,
         backfill_policy=crawl.backfill_policy,
@@ -65,6 +65,19 @@ def collect_partitions(
     return [one.partition for one in published]
 
 
+def collect_sent(
+    crawl: Crawl,
+    store: ParquetStore,
+    context: Step,
+    thunderbit: ThunderbitResource,
+    partitions: Sequence[Partition],
+) -> Mapping[Partition, str]:
+    """Collect and mark partitions within the step that sent them; what could not be published, and why."""
+    run = CollectionRun(context, crawl, store, thunderbit, partitions)
+    publish(context, [crawl.key("succeeded"), crawl.key("failed")], run.guarded(), {}, complete=False)
+    return run.problems
+
+
 def _specs(crawl: Crawl, store: ParquetStore) -> list[dg.AssetSpec]:
     schemas = output_of(crawl.request).schemas
     return [
@@ -88,16 +101,19 @@ def _specs(crawl: Crawl, store: ParquetStore) -> list[dg.AssetSpec]:
 
 @dataclass
 class CollectionRun:
-    """One run of the collection over its partitions.
+    """One run of the collection over its partitions, or over ``wanted`` alone.
 
-    ``handed_over`` holds the partitions that the sensor will have collected once their jobs have ended.
+    ``handed_over`` holds the partitions that the sensor will have collected once their jobs have ended, ``published``
+    those whose newest submission was collected before.
     """
 
     context: Step
     crawl: Crawl
     store: ParquetStore
     thunderbit: ThunderbitResource
+    wanted: Sequence[Partition] | None = None
     problems: dict[Partition, str] = field(default_factory=dict)
+    published: frozenset[Partition] = frozenset()
     handed_over: list[Partition] = field(default_factory=list)
     awaited: set[str] = field(default_factory=set)
 
@@ -116,7 +132,8 @@ class CollectionRun:
 
     def execute(self) -> list[Published]:
         """Collect the newest submission of each partition, waiting for its jobs only if nobody else does."""
-        submissions = self._submissions(run_partitions(self.context, self.crawl))
+        partitions = run_partitions(self.context, self.crawl) if self.wanted is None else self.wanted
+        submissions = self._submissions(partitions)
         known = self._settle(submissions)
         running = {job for job, progress in known.items() if progress is None}
         ready = {p: s for p, s in submissions.items() if not running & {share.job for share in s.jobs}}
@@ -130,6 +147,7 @@ class CollectionRun:
             explain=self.thunderbit.explain,
             output=self.output,
             known={job: progress.status for job, progress in known.items() if progress},
+            published=self.published,
         )
         reports = collection.collect(ready)
         self.problems |= collection.problems
@@ -140,13 +158,16 @@ class CollectionRun:
         """The jobs for whose end the run waits."""
         return self.awaited
 
-    def _submissions(self, partitions: list[Partition]) -> dict[Partition, Submission]:
+    def _submissions(self, partitions: Sequence[Partition]) -> dict[Partition, Submission]:
         past = LedgerReader(self.context.instance, self.crawl).past([partition.key for partition in partitions])
         for partition in partitions:
             unsealed = self._unsealed(past.submissions.get(partition.key), past.sealed.get(partition.key))
             if problem := past.unreadable.get(partition.key) or unsealed:
                 self.problems[partition] = problem
-        return {p: past.submissions[p.key] for p in partitions if p not in self.problems}
+        submissions = {p: past.submissions[p.key] for p in partitions if p not in self.problems}
+        ids = {collected.submission_id for collected in past.collected.values()}
+        self.published = frozenset(partition for partition, one in submissions.items() if one.id in ids)
+        return submissions
 
     def _unsealed(self, submission: Submission | None, sealed: Sealed | None) -> str | None:
         name = self.crawl.key("submissions").to_user_string()

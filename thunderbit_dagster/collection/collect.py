@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from logging import Logger
 
@@ -72,7 +73,8 @@ class Collection:
     """One run's collection: partitions open with their first job and are published after their last.
 
     A job or a store that fails takes only its own partitions with it. ``known`` tells what polling already
-    learned of jobs that the API no longer knows or that never ended; ``output`` is what a page is read into.
+    learned of jobs that the API no longer knows or that never ended; ``output`` is what a page is read into. The
+    files of ``published`` partitions hold the rows of these jobs already.
     """
 
     client: ThunderbitClient
@@ -85,6 +87,7 @@ class Collection:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     output: Output = PAGES
+    published: AbstractSet[Partition] = frozenset()
     problems: dict[Partition, str] = field(default_factory=dict)
     reports: dict[Partition, PartitionReport] = field(default_factory=dict)
     _open: dict[Partition, PartitionCollector] = field(default_factory=dict)
@@ -115,12 +118,12 @@ class Collection:
             JobCollector(self, job, {p: self._open[p] for p in wanted}).run()
         except (ThunderbitError, JobNotEndedError) as error:
             reason = self.explain(error) if isinstance(error, ThunderbitError) else str(error)
-            self._give_up(
+            self.give_up(
                 wanted,
                 f"the rows of {job.ref} could not be fetched: {reason}. Its job is kept; run this again",
             )
         except StorageError as error:
-            self._give_up(wanted, str(error))
+            self.give_up(wanted, str(error))
 
     def _opened(self, partition: Partition, submissions: Mapping[Partition, Submission]) -> bool:
         if partition in self._open:
@@ -130,7 +133,7 @@ class Collection:
         try:
             writer = self.store.open_partition(self.crawl_name, partition.dimensions, schemas=self.output.schemas)
         except StorageError as error:
-            self._give_up([partition], str(error))
+            self.give_up([partition], str(error))
             return False
         self._open[partition] = PartitionCollector(
             partition, submissions[partition], writer, self.run_id, self.output.reader
@@ -144,9 +147,10 @@ class Collection:
             self.reports[partition] = self._open[partition].finish(utc(self.clock()))
             del self._open[partition]
         except (ConservationError, StorageError) as error:
-            self._give_up([partition], str(error))
+            self.give_up([partition], str(error))
 
-    def _give_up(self, partitions: list[Partition], reason: str) -> None:
+    def give_up(self, partitions: list[Partition], reason: str) -> None:
+        """Publish nothing of some partitions; what is published of them stays."""
         for partition in partitions:
             self.problems[partition] = reason
             if collector := self._open.pop(partition, None):
@@ -228,6 +232,8 @@ class JobCollector:
 
     def _close(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, Item]]], job: Job | None) -> None:
         status = self._final_status(job)
+        if status == LOST:
+            self._keep_published()
         why = fate(str(self.job.ref), status)
         for position in rows.missing:
             for collector, item, origin in self._wanting(items[position], job):
@@ -250,6 +256,16 @@ class JobCollector:
             self.job.size,
             len(rows.missing),
         )
+
+    def _keep_published(self) -> None:
+        """Rows that were published while the API knew the job are not replaced by the news that they are lost."""
+        kept = [partition for partition in self.collectors if partition in self.run_of.published]
+        self.run_of.give_up(
+            kept,
+            f"its rows were published before, and the API does not know {self.job.ref} any more: the files stay as "
+            "they are. To fetch the pages again, materialize `submissions`",
+        )
+        self.collectors = {p: one for p, one in self.collectors.items() if p not in kept}
 
     def _compare_bill(self, job: Job | None) -> None:
         """Warn of a bill that the price list does not explain. All rows of the job count, whoever wants them."""

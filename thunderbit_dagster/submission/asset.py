@@ -1,14 +1,17 @@
 """The ``submissions`` asset: sends a run's partitions and ends; it never waits for a job."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
 
 import dagster as dg
 
 from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.api.models import Job
 from thunderbit_dagster.api.requests import Distill, Extract
+from thunderbit_dagster.attempts import Attempts, attempts_of
 from thunderbit_dagster.cancellation.interrupted import stopping_jobs
 from thunderbit_dagster.catalog import code_references, describe, group_of
 from thunderbit_dagster.crawl import Crawl
@@ -18,9 +21,9 @@ from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.notices import named_by
 from thunderbit_dagster.ledger.records import Intent, Lost, Notified, Recorded, Sealed, to_metadata
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.publishing import Published, lateness_metadata, publish
+from thunderbit_dagster.publishing import Published, failure, lateness_metadata, publish
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.run import SUBMIT_POOL, Step, run_partitions
+from thunderbit_dagster.run import SUBMIT_POOL, Step, collect_step, is_backfill, run_partitions
 from thunderbit_dagster.submission.book import Book
 from thunderbit_dagster.submission.guard import Turn
 from thunderbit_dagster.submission.overlap import require_unfinished
@@ -33,8 +36,16 @@ from thunderbit_dagster.submission.view import submission_metadata
 from thunderbit_dagster.urls import CheckedUrls, UrlSourceError, Wanted, check_urls
 
 
-def build_submissions(crawl: Crawl) -> dg.AssetsDefinition:
-    """The crawl's ``submissions`` asset."""
+class Collect(Protocol):
+    """Waits for sent partitions and publishes their rows; what could not be, and why."""
+
+    def __call__(
+        self, context: Step, thunderbit: ThunderbitResource, partitions: Sequence[Partition]
+    ) -> Mapping[Partition, str]: ...
+
+
+def build_submissions(crawl: Crawl, collect: Collect) -> dg.AssetsDefinition:
+    """The crawl's ``submissions`` asset; ``collect`` is what the step after it does."""
 
     @dg.asset(
         key=crawl.key("submissions"),
@@ -52,29 +63,55 @@ def build_submissions(crawl: Crawl) -> dg.AssetsDefinition:
         metadata=code_references(crawl),
     )
     def submissions(context: dg.AssetExecutionContext, thunderbit: ThunderbitResource) -> dg.MaterializeResult[None]:
-        return submit_partitions(context, crawl, thunderbit)[0]
+        return submit_partitions(context, crawl, thunderbit, collect if _is_followed(context, crawl) else None)[0]
 
     return submissions
 
 
-def submit_partitions(context: Step, crawl: Crawl, thunderbit: ThunderbitResource) -> list[dg.MaterializeResult[None]]:
+def _is_followed(context: Step, crawl: Crawl) -> bool:
+    """Whether the step that collects follows in a backfill of Dagster's own.
+
+    Dagster skips it when this one fails, and takes all its partitions for failed: backfills do not look at what is
+    materialized after their last run.
+    """
+    return is_backfill(context) and context.job_def.has_node_named(collect_step(crawl))
+
+
+def submit_partitions(
+    context: Step, crawl: Crawl, thunderbit: ThunderbitResource, collect: Collect | None = None
+) -> list[dg.MaterializeResult[None]]:
     """Send the partitions of a run, and mark those of which everything was sent; empty in an op.
+
+    With ``collect`` those are collected here when others have failed.
 
     Raises:
         dagster.Failure: of some not everything was sent; the others are marked all the same.
     """
-    run = SubmissionRun(context, crawl, thunderbit)
+    run, keys = SubmissionRun(context, crawl, thunderbit), [crawl.key("submissions")]
     with (
         dg.partition_loading_context(dynamic_partitions_store=context.instance),
         Turn(context, crawl).announced(),
         stopping_jobs(context, crawl, thunderbit, after_cancel=run.seal_sent),
     ):
-        return publish(context, [crawl.key("submissions")], run.execute(), run.problems)
+        published = run.execute()
+        if not (collect and published and run.problems):
+            return publish(context, keys, published, run.problems)
+        publish(context, keys, published, {}, complete=False)
+    sent = [one.partition for one in published]
+    context.log.info(
+        "%d partition(s) failed; the other %d are collected by this step, since Dagster skips the next one",
+        len(run.problems),
+        len(sent),
+    )
+    raise failure(keys, published, {**run.problems, **collect(context, thunderbit, sent)})
 
 
 @dataclass
 class SubmissionRun:
-    """One run of ``submissions`` over its partitions."""
+    """One run of ``submissions`` over its partitions.
+
+    ``finished`` holds what an earlier attempt of the run sent and somebody has collected since: nothing is sent of it.
+    """
 
     context: Step
     crawl: Crawl
@@ -85,6 +122,7 @@ class SubmissionRun:
     read_urls: Callable[[Partition], list[str]] = field(init=False)
     capped: dict[Partition, str] = field(default_factory=dict)
     sending: dict[Partition, tuple[Submission, Sequence[Wanted]]] = field(default_factory=dict)
+    finished: dict[Partition, Submission] = field(default_factory=dict)
     calls: dict[str, list[Notified]] | None = None
 
     def __post_init__(self) -> None:
@@ -97,7 +135,7 @@ class SubmissionRun:
             return []
         book = Book(self.crawl, self.context.log_event, self._open_submissions(partitions))
         self.book = book
-        partitions = [partition for partition in partitions if partition not in self.problems]
+        partitions = [one for one in partitions if one not in self.problems and one not in self.finished]
         wanted = {partition: self._affordable(book, partition, self._open(book, partition)) for partition in partitions}
         self.sending = {p: (book.submissions[p], urls) for p, urls in wanted.items() if p not in self.problems}
         batches = pack({p: urls for p, urls in wanted.items() if p not in self.problems}, self.crawl.urls_per_job)
@@ -114,7 +152,8 @@ class SubmissionRun:
         )
         self.problems |= {**self.capped, **sender.send_all(batches).problems}
         self._name_repeats(book)
-        return [self._sealed(p, book.submissions[p]) for p in partitions if p not in self.problems]
+        sealed = {p: book.submissions[p] for p in partitions if p not in self.problems} | self.finished
+        return [self._sealed(partition, submission) for partition, submission in sealed.items()]
 
     def _name_repeats(self, book: Book) -> None:
         """Promise a row to every repeat of a page that was sent; one that is not named now is by the next run."""
@@ -188,10 +227,22 @@ class SubmissionRun:
         still_open: dict[Partition, Submission] = {}
         for key, submission in past.submissions.items():
             if key in past.collected and past.collected[key].submission_id == submission.id:
+                if self._is_of_this_wish(submission):
+                    self.finished[by_key[key]] = submission
                 continue
             if self._is_same_request(by_key[key], submission):
                 still_open[by_key[key]] = submission
         return still_open
+
+    def _is_of_this_wish(self, submission: Submission) -> bool:
+        """Whether an earlier attempt of this run, or another run since, sent what is collected now."""
+        newest = max((share.at for share in submission.jobs), default=0.0)
+        return self.attempts.repeats_failure and newest >= self.attempts.began
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """The run and those that it repeats."""
+        return attempts_of(self.context.instance, self.context.run.run_id)
 
     def _is_same_request(self, partition: Partition, submission: Submission) -> bool:
         same = (submission.opened.request, submission.opened.account) == self._fingerprints

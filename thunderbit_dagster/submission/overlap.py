@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from thunderbit_dagster.api.errors import NotSentError
+from thunderbit_dagster.attempts import PARENT_RUN_TAG
 from thunderbit_dagster.interrupts import sleep
 from thunderbit_dagster.run import Step
 
-PARENT_TAG = "dagster/parent_run_id"
 SILENT_SECONDS = 30.0
 """An execution that wrote no event for so long is taken for dead."""
 LOOK_SECONDS = 1.0
@@ -62,7 +62,7 @@ class Predecessors:
                 seen, since = newest, self.monotonic()
 
     def _submitting(self) -> list[str]:
-        ids = {self.context.run.run_id, self.context.run.tags.get(PARENT_TAG)}
+        ids = {self.context.run.run_id, self.context.run.tags.get(PARENT_RUN_TAG)}
         runs = [self.context.instance.get_run_by_id(run_id) for run_id in ids if run_id]
         return [run.run_id for run in runs if run is not None and run.tags.get(self.tag) == self.sending]
 
