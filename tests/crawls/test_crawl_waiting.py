@@ -59,6 +59,22 @@ def test_materialize_all_with_the_sensor_off_waits_for_its_jobs_and_publishes(li
     assert held.jobs[-1].status.is_terminal
 
 
+def test_the_log_begins_with_the_url_of_the_job_and_tells_each_state_once(line, pages, held, own_instance):
+    docs = line(pages.urls(3), instance=own_instance)
+    with waits(docs):
+        run = docs.materialize_all()
+    job = f"batch/distill/{docs.jobs[0].id}"
+    told = [entry.user_message for entry in own_instance.all_logs(run.run_id) if not entry.is_dagster_event]
+    about_jobs = [text for text in told if "batch" in text and "asking again" not in text]
+    assert about_jobs == [
+        f"{held.base_url}/{job} submitted: 3 URLs of 1 partition(s)",
+        f"{job.removeprefix('batch/')} is PROCESSING (0 of 3 rows)",
+        "Waiting for 1 running batch job(s)",
+        f"{job.removeprefix('batch/')} is COMPLETED (3 of 3 rows)",
+        f"{job.removeprefix('batch/')}: 3 of 3 rows are read, 0 are missing",
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "ticked_ago", "tags"),
     [

@@ -127,7 +127,7 @@ def test_a_run_that_waits_for_its_job_is_cancelled_or_evicted(tmp_path: Path) ->
             dagster.stop_sensor(SENSOR_NAME)
 
             evicted = dagster.materialize(ASSETS, "a")
-            dagster.until(lambda: "asking again in" in log_of(dagster, evicted), "the wait for the job")
+            dagster.until(lambda: "Waiting for 1 running" in log_of(dagster, evicted), "the wait for the job")
             evict(dagster, evicted)
             assert status(dagster, evicted) is dg.DagsterRunStatus.FAILURE
             assert "left alone" in log_of(dagster, evicted)
@@ -139,7 +139,7 @@ def test_a_run_that_waits_for_its_job_is_cancelled_or_evicted(tmp_path: Path) ->
             assert rows(tmp_path, "a") == (URLS, [])
 
             cancelled = dagster.materialize(ASSETS, "b")
-            dagster.until(lambda: "asking again in" in log_of(dagster, cancelled), "the wait for the job")
+            dagster.until(lambda: "Waiting for 1 running" in log_of(dagster, cancelled), "the wait for the job")
             emulator.release(3)
             dagster.until(lambda: emulator.jobs[-1].completed == 3, "three finished pages")
             terminate(dagster, cancelled)

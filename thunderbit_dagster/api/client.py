@@ -127,6 +127,10 @@ class _Settings:
         jitter = random.SystemRandom().random
         self._rules = Rules(retry, _checked_seconds("max_wait", max_wait), clock, jitter, (key,))
 
+    def job_url(self, ref: JobRef) -> str:
+        """Where a batch job can be read; with the key, a GET of this answers with its state."""
+        return self._base_url + flows.job_path(ref)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._base_url} account {self.account_fingerprint}>"
 

@@ -105,13 +105,13 @@ def get_job(rules: Rules, ref: JobRef, page: int, page_size: int) -> Flow[JobPag
     _check_range("page", page, 0, None)
     _check_range("page_size", page_size, 1, MAX_PAGE_SIZE)
     params = {"page": page, "pageSize": page_size}
-    call = Call("GET", f"{ref.kind.path}/{_segment(ref)}", Safety.SAFE, params=params)
+    call = Call("GET", job_path(ref), Safety.SAFE, params=params)
     return exchange(rules, call, partial(parse_page, ref=ref, page=page))
 
 
 def cancel_job(rules: Rules, ref: JobRef) -> Flow[Job]:
     """`DELETE /batch/*/{id}`, then one read: the job's own status decides what the cancellation came to."""
-    call = Call("DELETE", f"{ref.kind.path}/{_segment(ref)}", Safety.SAFE)
+    call = Call("DELETE", job_path(ref), Safety.SAFE)
     yield from _unless_over(exchange(rules, call, _ignore))
     page = yield from get_job(rules, ref, 0, 1)
     return page.job
@@ -227,6 +227,11 @@ def _webhook_secrets(webhook: Webhook) -> tuple[str, ...]:
 
 def _encode(body: Mapping[str, object]) -> bytes:
     return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+
+
+def job_path(ref: JobRef) -> str:
+    """A batch job's path below the base URL."""
+    return f"{ref.kind.path}/{_segment(ref)}"
 
 
 def _segment(ref: JobRef) -> str:

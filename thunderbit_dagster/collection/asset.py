@@ -207,6 +207,8 @@ class CollectionRun:
             )
         else:
             self.awaited = {watched.job for watched in running}
+            if running:
+                self.context.log.info("Waiting for %d running batch job(s)", len(running))
             waiter.wait(running)
             running = []
         left = {watched.job for watched in running}

@@ -249,9 +249,8 @@ class JobCollector:
             )
         self._compare_bill(job)
         self.run_of.log.info(
-            "%s is %s: %d of %d rows, %d missing",
+            "%s: %d of %d rows are read, %d are missing",
             self.job.ref,
-            status,
             len(rows.taken),
             self.job.size,
             len(rows.missing),

@@ -62,7 +62,7 @@ class Waiter:
         while running:
             now = self.clock()
             wake = min(next_poll(watched, now) for watched in running)
-            self.log.info("%d batch job(s) are running; asking again in %.0f s", len(running), wake - now)
+            self.log.debug("%d batch job(s) are running; asking again in %.0f s", len(running), wake - now)
             self.sleep(max(0.0, wake - now))
             due = [watched for watched in running if next_poll(watched, now) <= self.clock()]
             running = self._ask({watched.job: watched for watched in running}, due)
@@ -71,13 +71,15 @@ class Waiter:
         poller = Poller(self.client, self.log, stop_at=float("inf"), explain=self.explain, clock=self.clock)
         bounded = [self._bounded(watched) for watched in due]
         poller.poll_all(bounded)
+        before = {watched.job: watched.progress.status for watched in due if watched.progress}
         unasked = bounded if poller.truncated else []
         seen = {change.job for change in poller.changes}
         # A run cannot wait for an API that is out of reach, as the sensor does.
         late = [self._too_late(watched) for watched in unasked if watched.job not in seen and self._is_late(watched)]
         for change in [*poller.changes, *late]:
             self.progress[change.job] = change
-            self.log.info("%s is %s (%s of %s rows)", change.job, change.status, change.done, change.total)
+            if change.status != before.get(change.job):
+                self.log.info("%s is %s (%s of %s rows)", change.job, change.status, change.done, change.total)
             self.on_change(change)
         updated = [self._updated(watched) for watched in jobs.values()]
         return [watched for watched in updated if not watched.ended]

@@ -149,6 +149,7 @@ class SubmissionRun:
             self.thunderbit.explain,
             purse=self._purse(),
             advice=orphan_advice(self.thunderbit),
+            job_url=self.thunderbit.client.job_url,
         )
         self.problems |= {**self.capped, **sender.send_all(batches).problems}
         self._name_repeats(book)

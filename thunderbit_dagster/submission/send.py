@@ -20,7 +20,7 @@ from thunderbit_dagster.api.errors import (
     RateLimitedError,
     ThunderbitError,
 )
-from thunderbit_dagster.api.models import Job
+from thunderbit_dagster.api.models import Job, JobRef
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.interrupts import hold_interrupts
 from thunderbit_dagster.ledger.fold import URL_REFUSALS
@@ -78,6 +78,7 @@ class Sender:
     clock: Callable[[], float] = time.time
     purse: Allowance = field(default_factory=Unmetered)
     advice: str = ORPHAN_ADVICE
+    job_url: Callable[[JobRef], str] = str
     outcome: Outcome = field(default_factory=Outcome)
 
     def send_all(self, batches: Iterable[Batch]) -> Outcome:
@@ -121,7 +122,9 @@ class Sender:
             lambda sid: Recorded(submission_id=sid, intent_id=intent_id, job=str(job.ref), at=self.clock()),
         )
         self.outcome.sent += 1
-        self.log.info("%s submitted: %d URLs of %d partition(s)", job.ref, len(batch.pages), len(batch.partitions))
+        self.log.info(
+            "%s submitted: %d URLs of %d partition(s)", self.job_url(job.ref), len(batch.pages), len(batch.partitions)
+        )
         return []
 
     def _keep_to_cap(self, batch: Batch, fits: int) -> list[Batch]:
