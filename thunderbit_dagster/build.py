@@ -21,6 +21,7 @@ from thunderbit_dagster.io_manager import PARQUET_IO_MANAGER
 from thunderbit_dagster.polling.sensor import build_job_sensor
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.scheduling import build_schedule
+from thunderbit_dagster.storage.layout import alike
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.submission.asset import build_submissions
 from thunderbit_dagster.submission.partition_set import build_backfill_job
@@ -56,7 +57,7 @@ def build_crawl_definitions(
     call, since the sensor serves them all.
 
     Args:
-        crawls: What to fetch; their names must differ.
+        crawls: What to fetch; their names must differ by more than case.
         thunderbit: The API, bound to the resource key ``thunderbit``.
         store: Where the Parquet goes. Downstream assets get it in the type of their parameters, by the resource
             ``thunderbit_io_manager``: see ``ThunderbitParquetIOManager``.
@@ -68,12 +69,16 @@ def build_crawl_definitions(
             jobs run in the run's own process, as they are one step and its check; "Materialize" uses Dagster's default.
 
     Raises:
-        ValueError: two crawls have the same name.
+        ValueError: two crawls have the same name, or names that differ only by case.
     """
     job_executor = executor or dg.in_process_executor
     names = [crawl.name for crawl in crawls]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"Crawls must have different names; repeated: {', '.join(sorted(repeated))}")
+    if same := alike(names):
+        raise ValueError(
+            f"The names of crawls must differ by more than case, as on some disks they are one: {', '.join(same)}"
+        )
     _warn_of_literal_secrets(thunderbit)
     if (noted := builds.get()) is not None:
         noted.append(Built(tuple(crawls), thunderbit, store, sensor_interval_seconds))

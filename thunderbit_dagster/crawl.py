@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -14,6 +14,7 @@ from thunderbit_dagster.api.codes import DEFAULT_EXTRACT_BATCH_URLS, MAX_BATCH_U
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.cadence import Schedule
 from thunderbit_dagster.declared import calling_line
+from thunderbit_dagster.listing import UrlReader
 from thunderbit_dagster.partitions import (
     DATE,
     URLS,
@@ -22,21 +23,16 @@ from thunderbit_dagster.partitions import (
     build_partitions_def,
     parse_key,
     shard_keys,
-    shard_of,
 )
-from thunderbit_dagster.storage.layout import validate_crawl_name, validate_key
+from thunderbit_dagster.storage.layout import alike, validate_crawl_name, validate_key
 from thunderbit_dagster.urls import (
     AssetColumn,
     DynamicUrls,
     Sitemap,
     UrlFile,
     UrlSource,
-    UrlSourceError,
-    canonical_url,
-    read_source,
-    refusal,
 )
-from thunderbit_dagster.urls.source import LoadAsset, is_shared, not_in_a_run
+from thunderbit_dagster.urls.source import LoadAsset, not_in_a_run
 
 AnyUrls = Mapping[str, UrlSource] | DynamicUrls | UrlSource
 
@@ -49,9 +45,12 @@ class Crawl:
         name: Letters, digits and underscores; the first part of every asset key.
         urls: A mapping gives one URL partition a key; a list, a ``UrlFile``, a ``Sitemap``, an ``AssetColumn`` or a
             callable gives one URL partition, or ``shards`` of them; ``DynamicUrls`` gives URL partitions that are
-            added at run time. All but lists are read when a run starts; a callable may take the ``Partition``.
+            added at run time. All but lists are read when a run starts; a callable may take the ``Partition``. Two
+            keys must differ by more than case.
         request: ``Distill(...)`` for Markdown or ``Extract(schema=...)`` for data.
-        shards: Cut a list by a stable hash of the URL into so many URL partitions.
+        shards: Cut a list by a stable hash of the URL into so many URL partitions. The source gives the whole list,
+            once a run for each date: the ``Partition`` that a callable takes, and by which the partition of an
+            ``AssetColumn`` is found, has the date alone (``partition.urls`` is None).
         cadence: A time-window partitions definition (daily, hourly, ...) as the second dimension.
         schedule: When Dagster submits the crawl by itself. True (default): each date of the cadence when it is
             complete; without a cadence never. A cron string, or a ``Schedule`` with time zone, spread and more:
@@ -109,6 +108,11 @@ class Crawl:
             raise ValueError(f"Crawl {self.name!r}: {problem}")
         for key in [*([] if self.is_dynamic else self.url_keys), *self._date_example()]:
             validate_key(key)
+        if not self.is_dynamic and (same := alike(self.url_keys)):
+            raise ValueError(
+                f"Crawl {self.name!r}: the keys {' and '.join(map(repr, same))} differ only by case, so they would "
+                "share a folder where the disk does not tell case apart. Rename one"
+            )
 
     def _date_example(self) -> list[str]:
         return [self.cadence.start.strftime(self.cadence.fmt)] if self.cadence else []
@@ -220,6 +224,17 @@ class Crawl:
         dates = [self.cadence.get_partition_keys()] if self.cadence else []
         return [*dates, *([self.url_keys] if self.has_url_keys else [])]
 
+    def why_no_partition(self) -> str | None:
+        """Why a crawl that is cut has no partition now, None when it has some; ask as for ``url_keys``."""
+        if self.cadence and not self.cadence.get_partition_keys():
+            return f"The crawl {self.name} has no partition yet: no date of its cadence is complete."
+        if isinstance(self.urls, DynamicUrls) and not self.url_keys:
+            return (
+                f"The crawl {self.name} has no partition yet: no key was added to its dynamic partitions "
+                f"{self.urls.name!r}."
+            )
+        return None
+
     def key(self, asset: str) -> dg.AssetKey:
         """The key of one of the crawl's assets, such as ``docs/succeeded``."""
         return dg.AssetKey([self.name, asset])
@@ -264,56 +279,19 @@ class Crawl:
         """The partition's URLs, from their source, now.
 
         Raises:
-            UrlSourceError: the source cannot be read or does not give strings, or the partition's key cannot be stored.
+            UrlSourceError: the source cannot be read or does not give strings, or a key of the partition, that of its
+                date or of its URLs, cannot be stored.
         """
         return self.url_reader(load)(partition)
 
-    def url_reader(self, load: LoadAsset = not_in_a_run) -> Callable[[Partition], list[str]]:
-        """``read_urls`` for the partitions of one run: a source that they share is read, and cut into shards, once."""
-        shared: dict[int, list[str]] = {}
-        cut: dict[int, dict[str, list[str]]] = {}
-
-        def listed(source: UrlSource, partition: Partition) -> list[str]:
-            if not is_shared(source):
-                return read_source(source, partition, load)
-            if id(source) not in shared:
-                shared[id(source)] = read_source(source, partition, load)
-            return shared[id(source)]
-
-        def read(partition: Partition) -> list[str]:
-            source = self._source_of(partition)
-            urls = listed(source, partition)
-            if self.shards is None:
-                return urls
-            if not is_shared(source):
-                return self._shards_of(urls).get(partition.urls or "", [])
-            if id(source) not in cut:
-                cut[id(source)] = self._shards_of(urls)
-            return cut[id(source)].get(partition.urls or "", [])
-
-        return read
+    def url_reader(self, load: LoadAsset = not_in_a_run) -> UrlReader:
+        """``read_urls`` for the partitions of one run: what they share is read, and cut into shards, once."""
+        return UrlReader(self._source_of, shard_keys(self.shards) if self.shards else [], load)
 
     def _source_of(self, partition: Partition) -> UrlSource:
         if isinstance(self.urls, Mapping):
             return self.urls[partition.urls or ""]
-        if not isinstance(self.urls, DynamicUrls):
-            return self.urls
-        try:
-            validate_key(partition.urls or "")
-        except ValueError as error:
-            raise UrlSourceError(f"the key of a dynamic partition cannot be stored: {error}") from error
-        return self.urls.source
-
-    def _shards_of(self, urls: Sequence[str]) -> dict[str, list[str]]:
-        cut: dict[str, list[str]] = {}
-        for url in urls:
-            cut.setdefault(self._shard_key(url), []).append(url)
-        return cut
-
-    def _shard_key(self, url: str) -> str:
-        # A refused URL has no canonical form, but must still be reported by exactly one shard.
-        stable = url if refusal(url, allow_private=True) else canonical_url(url)
-        return self.url_keys[shard_of(stable, self.shards or 1)]
+        return self.urls.source if isinstance(self.urls, DynamicUrls) else self.urls
 
 
 def _words(span: timedelta) -> str:

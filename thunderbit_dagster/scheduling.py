@@ -50,6 +50,8 @@ def tick_requests(
         return dg.SkipReason(f"No date of the crawl {crawl.name} is complete yet.")
     if crawl.partitions_def is None:
         return [dg.RunRequest(run_key=_stamp(tick))]
+    if crawl.has_url_keys and not crawl.url_keys:
+        return dg.SkipReason(crawl.why_no_partition())
     by_slice = sliced(crawl, dates, bound, tick, now)
     done = submitted(crawl, instance, [key for keys in by_slice.values() for key in keys], tick)
     left = {number: [key for key in keys if key not in done] for number, keys in by_slice.items()}

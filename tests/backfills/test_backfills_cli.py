@@ -17,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 from thunderbit_dagster import (
-    AssetColumn, Crawl, Distill, ParquetStore, ThunderbitResource, build_crawl_definitions
+    AssetColumn, Crawl, Distill, DynamicUrls, ParquetStore, ThunderbitResource, build_crawl_definitions
 )
 
 def listed(partition):
@@ -30,6 +30,8 @@ news = Crawl(
     cadence=dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-11"),
 )
 flat = Crawl(name="flat", urls={flat!r}, request=Distill())
+customers = Crawl(name="customers", urls=DynamicUrls("customers", lambda partition: []), request=Distill())
+future = Crawl(name="future", urls=[], request=Distill(), cadence=dg.DailyPartitionsDefinition("2099-01-01"))
 feed = Crawl(name="feed", urls={{"a": AssetColumn("items"), "b": AssetColumn("items", "other")}}, request=Distill())
 
 
@@ -40,7 +42,7 @@ def items() -> dict:
 
 defs = dg.Definitions.merge(
     build_crawl_definitions(
-        [news, flat, feed],
+        [news, flat, feed, customers, future],
         thunderbit=ThunderbitResource(api_key={key!r}, base_url={base_url!r}, requests_per_minute=1000),
         store=ParquetStore({data!r}),
     ),
@@ -166,9 +168,30 @@ def test_nothing_to_do_is_said(place):
 
 
 @pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("customers", "no key was added to its dynamic partitions 'customers'"),
+        ("future", "no date of its cadence is complete"),
+    ],
+)
+def test_a_crawl_that_has_no_partition_yet_says_why(place, name, reason):
+    for way in ("--all", "--missing", "--failed"):
+        told = place.run(name, way)
+        assert told.exit_code == 0, told.output
+        assert f"The crawl {name} has no partition yet: {reason}." in told.output
+        assert "nothing to do" in told.output
+    named = place.run(name, "--partitions", "x")
+    assert named.exit_code == 2
+    assert f"{reason}." in named.output
+    planned = place.run("--crawl", name, "--all", "--json", command="plan")
+    assert reason in planned.stderr
+    assert json.loads(planned.stdout)["partitions"] == {}
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Name one as the first argument; the file declares feed, flat, news"),
+        ((), "Name one as the first argument; the file declares customers, feed, flat, future, news"),
         (("nws",), "There is no crawl 'nws'"),
         (("news",), "Say which partitions"),
         (("news", "--all", "--failed"), "Say which partitions"),

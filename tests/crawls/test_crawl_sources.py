@@ -5,6 +5,7 @@ import threading
 from contextlib import contextmanager
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from logging import WARNING
 
 import dagster as dg
 import pandas as pd
@@ -13,10 +14,10 @@ import pyarrow as pa
 import pytest
 from crawl_world import QUIET, crawl, error_text, failure_of
 
-from thunderbit_dagster import AssetColumn, DynamicUrls, Sitemap
+from thunderbit_dagster import AssetColumn, DynamicUrls, Sitemap, UrlFile
 from thunderbit_dagster.emulator.site import GROUPS, Site
 from thunderbit_dagster.partitions import UNPARTITIONED
-from thunderbit_dagster.run import backfill_job_name, set_config, submit_set_op
+from thunderbit_dagster.run import backfill_job_name, range_tags, set_config, submit_set_op
 from thunderbit_dagster.urls import UrlSourceError, read_source
 
 DAILY = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-05")
@@ -332,3 +333,54 @@ def test_a_sensor_of_the_users_own_adds_keys(line, pages):
     assert [one.partition_keys for one in told.dynamic_partitions_requests] == [["new"]]
     docs.instance.add_dynamic_partitions(source.name, ["new"])
     assert docs.submit("new").success
+
+
+# Sources without URLs
+
+
+def told_of_no_urls(docs, run):
+    logged = docs.instance.all_logs(run.run_id)
+    return [entry.user_message for entry in logged if entry.level == WARNING and "No URLs" in entry.user_message]
+
+
+def test_a_source_that_gives_no_url_is_named_in_the_log_and_with_its_partition(line, pages, tmp_path):
+    listing = tmp_path / "listing.txt"
+    listing.write_text("# nothing yet\n")
+    docs = line({"file": UrlFile(listing), "list": [], "full": pages.urls(1)})
+    [from_file, from_list] = told_of_no_urls(docs, docs.submit("file", "full"))
+    docs.until_jobs_end()
+    assert [run.success for run in docs.tick_and_launch()] == [True]
+    assert f"the URL file {listing}" in from_file
+    assert from_file.endswith("1 partition(s), file")
+    assert from_list.endswith("1 partition(s), list")
+    assert str(listing) in docs.metadata("submissions", "file")["no urls"].value
+    assert "no urls" not in docs.metadata("submissions", "full")
+    assert docs.published() == {"file", "list", "full"}
+
+
+def test_a_shard_without_urls_is_no_empty_source_and_an_empty_source_is_told_once(line, pages):
+    docs, without = line(crawl(pages.urls(1), shards=8)), line(crawl(list, shards=8))
+    assert told_of_no_urls(docs, docs.submit("shard-0", "shard-7")) == []
+    [told] = told_of_no_urls(without, without.submit("shard-0", "shard-7"))
+    assert "8 partition(s), shard-0, shard-1, shard-2, shard-3, shard-4, ..." in told
+
+
+def test_the_column_of_an_asset_is_cut_into_shards_by_date(line, pages):
+    by_date = {str(day): pages.urls(5) for day in DAILY.get_partition_keys()}
+
+    @dg.asset(key="items_c", partitions_def=DAILY)
+    def items(context: dg.AssetExecutionContext) -> list[str]:
+        return by_date[context.partition_key]
+
+    docs = line(crawl(AssetColumn("items_c"), cadence=DAILY, shards=3))
+    defs = location(docs, items)
+    dg.materialize([items], instance=docs.instance, partition_key="2026-11-02")
+    job = defs.get_repository_def().get_job(f"{docs.crawl.name}_submit")
+    run = job.execute_in_process(
+        instance=docs.instance,
+        tags=range_tags("2026-11-02|shard-0", "2026-11-03|shard-2"),
+        run_config=QUIET,
+        raise_on_error=False,
+    )
+    assert sorted(failure_of(run)[1]) == [f"2026-11-03|shard-{number}" for number in range(3)]
+    assert sorted(url for job in docs.sent() for url in job) == sorted(by_date["2026-11-02"])

@@ -48,6 +48,22 @@ def test_the_last_date_is_the_newest_that_is_over(cadence, now, date):
     assert last_date(cadence, now) == date
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "offset", "repeated"),
+    [("Europe/Berlin", "2025-10-26", 2, "02:00+0100"), ("America/New_York", "2025-11-02", -4, "01:00-0500")],
+)
+def test_a_day_of_25_hours_has_25_ticks_each_of_an_hour_of_its_own(zone, day, offset, repeated):
+    cut = crawl([], cadence=dg.HourlyPartitionsDefinition(f"{day}-00:00", timezone=zone))
+    midnight = datetime.fromisoformat(f"{day}T00:00:00+00:00") - timedelta(hours=offset)
+    bound, instance = cut.scheduled.bound(cut.cadence), dg.DagsterInstance.ephemeral()
+    keys = [
+        [one.partition_key for one in tick_requests(cut, bound, instance, midnight + timedelta(hours=n), as_sets=False)]
+        for n in range(1, 26)
+    ]
+    assert [key for [key] in keys] == list(cut.cadence.get_partition_keys())[:25]
+    assert [f"{day}-{repeated}"] in keys
+
+
 def ticked(cut, *moment, schedule=None, instance=None):
     """The runs of one tick, or why there are none."""
     bound = (schedule or cut.scheduled).bound(cut.cadence)
@@ -114,7 +130,8 @@ def test_a_crawl_without_dates_is_submitted_again_with_each_tick():
 
 def test_dynamic_partitions_are_those_of_the_moment():
     cut, instance = crawl(DynamicUrls("s", lambda _: []), cadence=DAILY), dg.DagsterInstance.ephemeral()
-    assert isinstance(ticked(cut, 2026, 3, 2, instance=instance), dg.SkipReason)
+    told = ticked(cut, 2026, 3, 2, instance=instance).skip_message
+    assert told == "The crawl docs has no partition yet: no key was added to its dynamic partitions 's'."
     instance.add_dynamic_partitions("s", ["x", "y"])
     (request,) = ticked(cut, 2026, 3, 2, instance=instance)
     assert request.tags == {RANGE_START_TAG: "2026-03-01|x", RANGE_END_TAG: "2026-03-01|y"}

@@ -1,4 +1,5 @@
 import string
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -227,6 +228,16 @@ def test_a_url_file_that_is_not_there(tmp_path):
     missing = tmp_path / "nowhere.txt"
     with pytest.raises(UrlSourceError, match=r"nowhere\.txt does not exist\. Put it there"):
         read_source(UrlFile(missing), UNPARTITIONED)
+
+
+def test_a_url_file_of_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "urls.txt").write_text("http://example.org/1\n")
+    for path in ("~/urls.txt", Path("~", "urls.txt")):
+        assert read_source(UrlFile(path), UNPARTITIONED) == ["http://example.org/1"]
+    with pytest.raises(UrlSourceError, match=r"~nobody-of-this-name.urls\.txt does not exist"):
+        UrlFile("~nobody-of-this-name/urls.txt").read()
 
 
 def test_a_url_file_that_is_not_text(tmp_path):

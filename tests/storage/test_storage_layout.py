@@ -15,7 +15,7 @@ from thunderbit_dagster.storage.layout import (
 )
 from thunderbit_dagster.storage.store import ParquetStore
 
-ALPHABET = string.ascii_letters + string.digits + "._-:"
+ALPHABET = string.ascii_letters + string.digits + "._-:+"
 
 
 def usable(key):
@@ -30,7 +30,7 @@ names = st.sampled_from(["date", "urls", "region", "tier", "a9_"])
 def test_a_path_gives_back_its_dimensions(dimensions):
     path = partition_path("docs", "succeeded", dimensions)
     assert parse_path(path) == dimensions
-    assert ":" not in path
+    assert not {":", "+"} & set(path)
     assert all(len(segment) < 255 for segment in PurePosixPath(path).parts)
 
 
@@ -59,9 +59,14 @@ def test_an_hourly_key_writes_its_colon_as_hive_does():
     assert path == "docs/succeeded/date=2026-11-02-13%3A00/rows.parquet"
 
 
+def test_the_hour_that_comes_twice_writes_its_plus_so_that_nobody_reads_a_space():
+    path = partition_path("docs", "succeeded", {"date": "2026-10-25-02:00+0100"})
+    assert path == "docs/succeeded/date=2026-10-25-02%3A00%2B0100/rows.parquet"
+
+
 @given(st.text(min_size=1, max_size=120))
 def test_a_key_is_taken_whole_or_refused_with_its_name_and_the_rule(key):
-    allowed = set(key) <= set(ALPHABET) and usable(key) and len(key) + 2 * key.count(":") <= 100
+    allowed = set(key) <= set(ALPHABET) and usable(key) and len(key) + 2 * (key.count(":") + key.count("+")) <= 100
     if allowed:
         assert validate_key(key) == key
         return

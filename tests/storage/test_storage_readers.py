@@ -13,7 +13,7 @@ from storage_rows import publish, succeeded
 
 from thunderbit_dagster.storage.schema import SCHEMAS
 
-HOURS = ("2026-11-02-13:00", "2026-11-02-14:00")
+HOURS = ("2026-11-02-13:00", "2026-10-25-02:00+0100")
 SOURCES = ("guides", "docs.python.org")
 
 

@@ -95,6 +95,16 @@ def test_a_store_that_fails_between_the_two_tables_leaves_each_whole_and_the_nex
     assert store.pair("docs", GUIDES).submission_id == "snewer"
 
 
+def test_the_key_of_the_hour_that_comes_twice_comes_back_from_its_object(store):
+    hours = [{"date": f"2026-10-25-02:00{offset}", "urls": "guides"} for offset in ("", "+0100")]
+    for number, hour in enumerate(hours):
+        publish(store, str(number), dimensions=hour)
+    assert sorted(store.partitions("docs", "failed"), key=lambda hour: hour["date"]) == hours
+    assert [versions(store, "succeeded", hour)[0] for hour in hours] == [{"s0"}, {"s1"}]
+    rows = store.scan("docs", "succeeded").to_table(columns=["date"])
+    assert set(rows["date"].to_pylist()) == {hour["date"] for hour in hours}
+
+
 def test_a_slow_store_is_waited_for(store, proxy):
     def late(_):
         time.sleep(0.1)

@@ -101,6 +101,8 @@ class Choice:
             raise click.UsageError(
                 "Say which partitions: --partitions KEY,..., or --from KEY --to KEY, or --all, --missing or --failed."
             )
+        if reason := crawl.why_no_partition():
+            return self._none(reason)
         try:
             known = select_keys(["*"], crawl.axes)
             if self.partitions:
@@ -114,6 +116,12 @@ class Choice:
         if instance is None:
             raise click.ClickException("No Dagster instance was found, so nothing is known of past runs.")
         return (missing_keys if self.missing else failed_keys)(instance, crawl, known)
+
+    def _none(self, reason: str) -> Sequence[str | None]:
+        if self.partitions or self.is_range:
+            raise click.UsageError(reason)
+        click.echo(reason, err=True)
+        return []
 
     def _range(self, crawl: Crawl, known: Sequence[str]) -> list[str]:
         from thunderbit_dagster.partitions import RANGE, select_keys

@@ -5,7 +5,7 @@ of pyarrow, pandas, DuckDB and Polars, and Dagster's own partition syntax.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote
 
@@ -14,10 +14,10 @@ from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 
 FILE_NAME: Final = "rows.parquet"
 MAX_KEY_LENGTH: Final = 100
-"""In characters as written, so a colon counts three times: with its `urls=` a key stays below 255 bytes."""
+"""In characters as written, so a colon or plus counts three times: with its `urls=` a key stays below 255 bytes."""
 
 _LEADING_DIMENSIONS: Final = ("date", "urls")
-_KEY: Final = re.compile(r"(?!\.)[A-Za-z0-9._:-]+(?<!\.)")
+_KEY: Final = re.compile(r"(?!\.)[A-Za-z0-9._:+-]+(?<!\.)")
 _CRAWL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 _DIMENSION: Final = re.compile(r"[a-z][a-z0-9_]*")
 _COLUMNS: Final = frozenset(name for schema in SCHEMAS.values() for name in schema.names) | {*EXTRACT_COLUMNS}
@@ -28,8 +28,8 @@ _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 def validate_key(text: str) -> str:
     """The partition key itself, when it can be a partition's directory.
 
-    Allowed: ASCII letters, digits, `.`, `_`, `-` and `:`; no dot at either end, no two dots in a row (Dagster
-    reads `...` as a range), at most 100 characters of which a colon takes three.
+    Allowed: ASCII letters, digits, `.`, `_`, `-`, `:` and `+`; no dot at either end, no two dots in a row (Dagster
+    reads `...` as a range), at most 100 characters of which a colon or plus takes three.
 
     Raises:
         InvalidKeyError: with the key and the rule.
@@ -37,8 +37,8 @@ def validate_key(text: str) -> str:
     fits = _KEY.fullmatch(text) and ".." not in text and text != _HIVE_NULL
     if not fits or len(_escape(text)) > MAX_KEY_LENGTH:
         raise InvalidKeyError(
-            f"Partition key {_shown(text)} cannot be stored. Allowed are ASCII letters, digits and . _ - : "
-            f"no dot first, last or doubled, and at most {MAX_KEY_LENGTH} characters (a colon is three).",
+            f"Partition key {_shown(text)} cannot be stored. Allowed are ASCII letters, digits and . _ - : + "
+            f"no dot first, last or doubled, and at most {MAX_KEY_LENGTH} characters (a colon or plus is three).",
         )
     return text
 
@@ -55,6 +55,17 @@ def validate_crawl_name(text: str) -> str:
             f"with no _ first, and at most {MAX_KEY_LENGTH} characters.",
         )
     return text
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """The first names that differ from each other only by case; empty when all differ by more.
+
+    On macOS and Windows disks they would be one directory, in which one table replaces the other.
+    """
+    seen: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        seen.setdefault(name.casefold(), []).append(name)
+    return next((same for same in seen.values() if len(same) > 1), [])
 
 
 def validate_dimension(text: str) -> str:
@@ -90,7 +101,9 @@ def partition_path(crawl: str, table: Table, dimensions: Mapping[str, str]) -> s
     """The object of one partition, relative to the base URI.
 
     A colon, as in the hourly key `2026-11-02-13:00`, is written `%3A`, the way Hive and Spark do it and
-    readers undo it; an unpartitioned crawl has its one object right in the table's directory.
+    readers undo it. A plus is written `%2B`, since some would read it as a space: Dagster names the hour that comes
+    twice, when clocks are set back, `2026-10-25-02:00+0100`. An unpartitioned crawl has its one object right in the
+    table's directory.
 
     Raises:
         InvalidKeyError: a name or key that cannot be a path.
@@ -115,7 +128,7 @@ def describe(crawl: str, dimensions: Mapping[str, str]) -> str:
 
 
 def _escape(key: str) -> str:
-    return key.replace(":", "%3A")
+    return key.replace(":", "%3A").replace("+", "%2B")
 
 
 def _shown(text: str) -> str:

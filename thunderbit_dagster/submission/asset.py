@@ -1,7 +1,7 @@
 """The ``submissions`` asset: sends a run's partitions and ends; it never waits for a job."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -20,6 +20,7 @@ from thunderbit_dagster.ledger.fold import Submission
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.notices import named_by
 from thunderbit_dagster.ledger.records import Intent, Lost, Notified, Recorded, Sealed, to_metadata
+from thunderbit_dagster.listing import UrlReader
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.publishing import Published, failure, lateness_metadata, publish
 from thunderbit_dagster.resource import ThunderbitResource
@@ -32,8 +33,11 @@ from thunderbit_dagster.submission.purse import Caps, Purse
 from thunderbit_dagster.submission.reattach import named_job, orphan_advice
 from thunderbit_dagster.submission.send import UNPAID, Sender
 from thunderbit_dagster.submission.upstream import UpstreamReader
-from thunderbit_dagster.submission.view import submission_metadata
+from thunderbit_dagster.submission.view import emptiness_metadata, submission_metadata
 from thunderbit_dagster.urls import CheckedUrls, UrlSourceError, Wanted, check_urls
+
+NAMED = 5
+"""How many partitions a message names."""
 
 
 class Collect(Protocol):
@@ -119,7 +123,7 @@ class SubmissionRun:
     problems: dict[Partition, str] = field(default_factory=dict)
     checked: dict[Partition, CheckedUrls] = field(default_factory=dict)
     book: Book | None = None
-    read_urls: Callable[[Partition], list[str]] = field(init=False)
+    read_urls: UrlReader = field(init=False)
     capped: dict[Partition, str] = field(default_factory=dict)
     sending: dict[Partition, tuple[Submission, Sequence[Wanted]]] = field(default_factory=dict)
     finished: dict[Partition, Submission] = field(default_factory=dict)
@@ -137,6 +141,7 @@ class SubmissionRun:
         self.book = book
         partitions = [one for one in partitions if one not in self.problems and one not in self.finished]
         wanted = {partition: self._affordable(book, partition, self._open(book, partition)) for partition in partitions}
+        self._warn_of_empty_sources()
         self.sending = {p: (book.submissions[p], urls) for p, urls in wanted.items() if p not in self.problems}
         batches = pack({p: urls for p, urls in wanted.items() if p not in self.problems}, self.crawl.urls_per_job)
         sender = Sender(
@@ -285,6 +290,13 @@ class SubmissionRun:
             self.context.log.warning("%s: %d URLs were refused before paying", partition, len(checked.rejected))
         return checked
 
+    def _warn_of_empty_sources(self) -> None:
+        for source, partitions in self.read_urls.by_empty_source().items():
+            named = ", ".join(map(str, partitions[:NAMED])) + (", ..." if len(partitions) > NAMED else "")
+            self.context.log.warning(
+                "No URLs came from %s: nothing is sent for %d partition(s), %s", source, len(partitions), named
+            )
+
     def _continue(self, book: Book, partition: Partition, submission: Submission, checked: CheckedUrls) -> list[Wanted]:
         self._settle_orphans(book, partition, submission)
         left = remaining(checked, submission)
@@ -344,8 +356,9 @@ class SubmissionRun:
     def _sealed(self, partition: Partition, submission: Submission) -> Published:
         total = len(submission.known)
         sealed = Sealed(submission_id=submission.id, total=total, jobs=tuple(submission.jobs))
+        empty = emptiness_metadata(self.read_urls.empty.get(partition))
         metadata = {
             **submission_metadata(submission, self.crawl.request.credits_per_url()),
             **lateness_metadata(self.crawl, partition, submission.jobs),
         }
-        return Published(partition, {self.crawl.key("submissions"): {**metadata, **to_metadata(sealed)}})
+        return Published(partition, {self.crawl.key("submissions"): {**metadata, **empty, **to_metadata(sealed)}})

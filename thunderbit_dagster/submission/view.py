@@ -26,6 +26,11 @@ def submission_metadata(submission: Submission, credits_per_url: int) -> Metadat
     return {**numbers, **{name: table for name, table in tables.items() if table.records}}
 
 
+def emptiness_metadata(source: str | None) -> Metadata:
+    """Which source gave no URL at all, if one did."""
+    return {"no urls": dg.MetadataValue.text(f"None came from {source}")} if source else {}
+
+
 def _jobs(submission: Submission) -> dg.TableMetadataValue:
     columns = {"job": "string", "urls of this partition": "int", "urls in the job": "int", "submitted": "string"}
     return table(columns, ((share.job, share.rows, share.size, _time(share.at)) for share in submission.jobs))

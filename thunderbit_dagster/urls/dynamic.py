@@ -20,7 +20,7 @@ class DynamicUrls:
 
     ``context.instance.add_dynamic_partitions(name, [...])`` adds keys, ``SensorResult(dynamic_partitions_requests=
     [urls.partitions_def.build_add_request([...])])`` does so from a sensor. A key may hold ASCII letters, digits
-    and ``._-:`` (100 at most); one that cannot be stored fails its partition before anything is paid.
+    and ``._-:+`` (100 at most); one that cannot be stored fails its partition before anything is paid.
 
     Args:
         name: The name of the dynamic partitions in the Dagster instance, which all code locations share.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from thunderbit_dagster.urls.error import UrlSourceError
 class UrlFile:
     """A text file with one URL a line, read when a run starts.
 
-    Blank lines and lines that begin with ``#`` are skipped; a byte order mark is allowed.
+    Blank lines and lines that begin with ``#`` are skipped; a byte order mark is allowed. A path that begins with ``~``
+    is in the user's home, that of the process which reads it.
 
     Raises:
         UrlSourceError: at run time, when the file is missing or is not UTF-8.
@@ -22,7 +24,10 @@ class UrlFile:
 
     def read(self) -> list[str]:
         """The file's URLs, in its order."""
-        path = Path(self.path).absolute()
+        path = Path(self.path)
+        with suppress(RuntimeError):  # there is no such user: the path as written does not exist
+            path = path.expanduser()
+        path = path.absolute()
         try:
             text = path.read_text(encoding="utf-8-sig")
         except FileNotFoundError as error:
