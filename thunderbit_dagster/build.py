@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import dagster as dg
@@ -17,6 +17,7 @@ from thunderbit_dagster.collection.extract_check import build_schema_drift_check
 from thunderbit_dagster.collection.partition_set import build_collect_set_job
 from thunderbit_dagster.collection.quality import build_quality_checks
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.expected import NONE, Expected, instance_of, number, require, whole
 from thunderbit_dagster.io_manager import PARQUET_IO_MANAGER
 from thunderbit_dagster.polling.sensor import build_job_sensor
 from thunderbit_dagster.resource import ThunderbitResource
@@ -25,6 +26,25 @@ from thunderbit_dagster.storage.layout import alike
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.submission.asset import build_submissions
 from thunderbit_dagster.submission.partition_set import build_backfill_job
+
+
+def _are_crawls(given: object) -> bool:
+    return isinstance(given, Sequence) and all(isinstance(one, Crawl) for one in given)
+
+
+LONGEST_TICK = 60.0
+"""Seconds after which Dagster ends a tick of a sensor."""
+_EXPECTED: Mapping[str, Expected] = {
+    "crawls": Expected("a list of Crawls", _are_crawls),
+    "thunderbit": replace(instance_of("a ThunderbitResource", ThunderbitResource), is_secret=True),
+    "store": instance_of("a ParquetStore", ParquetStore),
+    "sensor_interval_seconds": whole(1),
+    "sensor_tick_seconds": number(
+        f"a number of seconds above 0 and below {LONGEST_TICK:g}", lambda given: 0 < given < LONGEST_TICK
+    ),
+    "schedule_status": instance_of("a dagster.DefaultScheduleStatus", dg.DefaultScheduleStatus),
+    "executor": instance_of("an executor of Dagster", dg.ExecutorDefinition) | NONE,
+}
 
 
 @dataclass(frozen=True)
@@ -69,8 +89,9 @@ def build_crawl_definitions(
             jobs run in the run's own process, as they are one step and its check; "Materialize" uses Dagster's default.
 
     Raises:
-        ValueError: two crawls have the same name, or names that differ only by case.
+        ValueError: two crawls have the same name, or names that differ only by case, or a setting is wrong.
     """
+    require("build_crawl_definitions", locals(), _EXPECTED)
     job_executor = executor or dg.in_process_executor
     names = [crawl.name for crawl in crawls]
     if repeated := {name for name in names if names.count(name) > 1}:

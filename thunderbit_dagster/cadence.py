@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfoNotFoundError
 
 import dagster as dg
 
+from thunderbit_dagster.expected import LENGTH, NONE, TEXT, require, whole
+
 STEPS = tuple(timedelta(minutes=minutes) for minutes in (5, 10, 15, 20, 30, 60))
 """Between two slices of a spread; each divides an hour, so that cron can say it."""
 MOST_SLICES = 24
@@ -37,6 +39,9 @@ class Schedule:
         spread: Submit the URL partitions in slices over so long a time after each tick, so that the account's limits
             have room; a URL partition always has the same slice. Shorter than the time between two ticks.
         catch_up: So many dates before the newest are submitted as well where they are missing.
+
+    Raises:
+        ValueError: a setting is wrong, whatever the crawl.
     """
 
     cron: str | None = None
@@ -44,30 +49,31 @@ class Schedule:
     spread: timedelta = timedelta(0)
     catch_up: int = 0
 
+    def __post_init__(self) -> None:
+        expected = {"cron": TEXT | NONE, "timezone": TEXT | NONE, "spread": LENGTH, "catch_up": whole(0)}
+        require("Schedule", vars(self), expected)
+        try:
+            BoundSchedule(self.cron or "0 0 * * *", self.timezone or "UTC").shortest_gap()
+        except OSError as error:  # a folder of zones, such as `Europe`
+            raise ValueError(f"Schedule: there is no time zone {self.timezone!r}") from error
+        except (dg.DagsterError, ZoneInfoNotFoundError) as error:
+            raise ValueError(f"Schedule: `cron` and `timezone` are not understood: {error}") from error
+
     def problems(self, cadence: dg.TimeWindowPartitionsDefinition | None, *, has_url_keys: bool) -> Iterator[str]:
         """What is wrong with the schedule for a crawl of this kind."""
         if self.cron is None and cadence is None:
             yield "`schedule` needs a cron string, since there is no cadence"
             return
-        if self.catch_up < 0 or (self.catch_up and cadence is None):
-            yield "`catch_up` counts dates, so it needs a cadence and must not be negative"
-        if self.spread < timedelta(0) or (self.spread and not has_url_keys):
-            yield "`spread` parts URL partitions, so the crawl needs some, and must not be negative"
-        try:
-            gap = self.bound(cadence).shortest_gap()
-        except (dg.DagsterError, ZoneInfoNotFoundError) as error:
-            yield f"`schedule` is not understood: {error}"
-            return
+        if self.catch_up and cadence is None:
+            yield "`catch_up` counts dates, so it needs a cadence"
+        if self.spread and not has_url_keys:
+            yield "`spread` parts URL partitions, so the crawl needs some"
+        gap = self.bound(cadence).shortest_gap()
         if self.spread >= gap:
             yield f"`spread` is {self.spread}, but two ticks may be only {gap} apart"
 
     def bound(self, cadence: dg.TimeWindowPartitionsDefinition | None) -> BoundSchedule:
-        """The schedule of a crawl with this cadence, every default filled in.
-
-        Raises:
-            dagster.DagsterError: the cron string is none.
-            ZoneInfoNotFoundError: the time zone is none.
-        """
+        """The schedule of a crawl with this cadence, every default filled in."""
         zone = self.timezone or (cadence.timezone if cadence else "UTC")
         cron = self.cron or (cadence.get_cron_schedule() if cadence else "")
         return BoundSchedule(cron, zone, self.spread, self.catch_up)

@@ -11,6 +11,7 @@ import dagster as dg
 import pyarrow as pa
 
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.expected import instance_of, one_of, require
 from thunderbit_dagster.extraction.output import output_of
 from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 from thunderbit_dagster.storage.store import ParquetStore
@@ -107,8 +108,10 @@ def column_lineage(
         table: Which table they are of.
 
     Raises:
-        ValueError: the table has no such column; the text names those it has.
+        ValueError: there is no such table or column, or a setting is wrong; the text names what there is.
     """
+    made_from = instance_of("a mapping from each column to those that it is made from", Mapping)
+    require("column_lineage", locals(), {"columns": made_from, "table": one_of("succeeded", "failed")})
     known = [column.name for column in column_schema(output_of(crawl.request).schemas[table]).columns]
     wanted = {name: [of] if isinstance(of, str) else list(of) for name, of in columns.items()}
     if unknown := sorted({one for of in wanted.values() for one in of} - set(known)):

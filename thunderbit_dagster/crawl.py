@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -14,6 +15,22 @@ from thunderbit_dagster.api.codes import DEFAULT_EXTRACT_BATCH_URLS, MAX_BATCH_U
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.cadence import Schedule
 from thunderbit_dagster.declared import calling_line
+from thunderbit_dagster.expected import (
+    FLAG,
+    LENGTH,
+    NONE,
+    POSITIVE_LENGTH,
+    TEXT,
+    TEXT_BY_TEXT,
+    TEXTS,
+    Expected,
+    instance_of,
+    is_texts,
+    one_of,
+    require,
+    shown,
+    whole,
+)
 from thunderbit_dagster.listing import UrlReader
 from thunderbit_dagster.partitions import (
     DATE,
@@ -32,9 +49,38 @@ from thunderbit_dagster.urls import (
     UrlFile,
     UrlSource,
 )
-from thunderbit_dagster.urls.source import LoadAsset, not_in_a_run
+from thunderbit_dagster.urls.source import LoadAsset, not_in_a_run, required_parameters
 
 AnyUrls = Mapping[str, UrlSource] | DynamicUrls | UrlSource
+
+
+def _are_thresholds(given: object) -> bool:
+    if not isinstance(given, Sequence) or len(given) != 2 or not all(isinstance(one, int | float) for one in given):  # noqa: PLR2004 - a pair
+        return False
+    return bool(0 <= given[1] <= given[0] <= 1)
+
+
+_EXPECTED: Mapping[str, Expected] = {
+    "request": instance_of("a Distill(...) or an Extract(schema=...)", Distill, Extract),
+    "shards": whole(1) | NONE,
+    "cadence": instance_of("a time-window partitions definition of Dagster", dg.TimeWindowPartitionsDefinition) | NONE,
+    "schedule": instance_of("True, False, a cron string or a Schedule", bool, str, Schedule),
+    "past_dates": one_of("fetch", "refuse") | LENGTH,
+    "max_partitions_per_run": whole(1),
+    "job_deadline": POSITIVE_LENGTH,
+    "cancel_on_deadline": FLAG,
+    "batch_size": whole(1, MAX_BATCH_URLS) | NONE,
+    "max_credits_per_partition": whole(1) | NONE,
+    "success_rate": Expected(
+        "two shares, such as (0.95, 0.8), where it warns and where it is an error", _are_thresholds
+    )
+    | NONE,
+    "description": instance_of("text", str) | NONE,
+    "group": TEXT | NONE,
+    "owners": TEXTS,
+    "tags": TEXT_BY_TEXT,
+    "freshness": one_of("cadence", "never") | instance_of("a dagster.FreshnessPolicy", dg.FreshnessPolicy),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +149,9 @@ class Crawl:
     declared_at: tuple[str, int] | None = field(default_factory=calling_line, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        require("Crawl", vars(self), {"name": TEXT})
         validate_crawl_name(self.name)
+        require(f"Crawl {self.name!r}", vars(self), _EXPECTED)
         for problem in self._problems():
             raise ValueError(f"Crawl {self.name!r}: {problem}")
         for key in [*([] if self.is_dynamic else self.url_keys), *self._date_example()]:
@@ -117,45 +165,40 @@ class Crawl:
     def _date_example(self) -> list[str]:
         return [self.cadence.start.strftime(self.cadence.fmt)] if self.cadence else []
 
-    def _problems(self) -> list[str]:
-        sources = self._sources()
-        checks = {
-            "`urls` is a single string; give a list of URLs": any(isinstance(source, str) for source in sources),
-            "`urls` must be a list, a UrlFile, a Sitemap, an AssetColumn, a callable, a mapping of these, or "
-            "DynamicUrls": not all(
-                isinstance(source, Sequence | UrlFile | Sitemap | AssetColumn) or callable(source) for source in sources
-            ),
-            "`urls` is an empty mapping": isinstance(self.urls, Mapping) and not self.urls,
-            "`shards` cuts a list; with a mapping or DynamicUrls the keys are the URL partitions": isinstance(
-                self.urls, Mapping | DynamicUrls
-            )
-            and self.shards is not None,
-            "`shards` must be at least 1": self.shards is not None and self.shards < 1,
-            f"`batch_size` must lie between 1 and {MAX_BATCH_URLS}": not 1 <= self.urls_per_job <= MAX_BATCH_URLS,
-            "`max_partitions_per_run` must be at least 1": self.max_partitions_per_run < 1,
-            "`past_dates` must be 'fetch', 'refuse' or a timedelta that is not negative": (
-                self.past_dates not in ("fetch", "refuse")
-                and not (isinstance(self.past_dates, timedelta) and self.past_dates >= timedelta(0))
-            ),
-            "`job_deadline` must be positive": self.job_deadline <= timedelta(0),
-            "`freshness` must be 'cadence', 'never' or a dagster.FreshnessPolicy": (
-                self.freshness not in ("cadence", "never") and not isinstance(self.freshness, dg.FreshnessPolicy)
-            ),
-            "`success_rate` must be two shares, such as (0.95, 0.8): where it warns, and where it is an error": (
-                self.success_rate is not None and not _are_thresholds(self.success_rate)
-            ),
-            f"`max_credits_per_partition` must allow one URL, which costs up to {self.request.credits_per_url()}": (
-                self.max_credits_per_partition is not None
-                and self.max_credits_per_partition < self.request.credits_per_url()
-            ),
+    def _problems(self) -> Iterator[str]:
+        wrong_urls = _wrong_urls(self.urls)
+        if wrong_urls:
+            yield f"`urls` {wrong_urls}"
+        if isinstance(self.urls, Mapping | DynamicUrls) and self.shards is not None:
+            yield "`shards` cuts a list; with a mapping or DynamicUrls the keys are the URL partitions"
+        cap, price = self.max_credits_per_partition, self.request.credits_per_url()
+        if cap is not None and cap < price:
+            yield f"`max_credits_per_partition` must allow one URL, which costs up to {price}, and is {cap}"
+        yield from self._schedule_problems()
+        yield from self._catalog_problems()
+
+    def _schedule_problems(self) -> Iterator[str]:
+        try:
+            schedule = self.scheduled
+        except ValueError as error:
+            yield f"`schedule` is wrong: {error}"
+            return
+        if schedule:
+            yield from schedule.problems(self.cadence, has_url_keys=self.has_url_keys)
+
+    def _catalog_problems(self) -> Iterator[str]:
+        """What Dagster itself would say of owners, tags and group, before it is asked to make assets of them."""
+        key = self.key("succeeded")
+        makes: Mapping[str, Callable[[], dg.AssetSpec]] = {
+            "group": lambda: dg.AssetSpec(key, group_name=self.group),
+            "owners": lambda: dg.AssetSpec(key, owners=self.owners),
+            "tags": lambda: dg.AssetSpec(key, tags=self.tags),
         }
-        wrong = [text for text, wrong in checks.items() if wrong]
-        return wrong or [
-            problem
-            for schedule in [self.scheduled]
-            if schedule
-            for problem in schedule.problems(self.cadence, has_url_keys=self.has_url_keys)
-        ]
+        for name, make in makes.items():
+            try:
+                make()
+            except dg.DagsterError as error:
+                yield f"`{name}` is refused by Dagster: {error}"
 
     @property
     def scheduled(self) -> Schedule | None:
@@ -299,5 +342,33 @@ def _words(span: timedelta) -> str:
     return f"{days:,} day(s)" if days else f"{hours:.1f} hour(s)"
 
 
-def _are_thresholds(given: Sequence[float]) -> bool:
-    return len(given) == 2 and 0 <= given[1] <= given[0] <= 1  # noqa: PLR2004 - a pair
+def _wrong_urls(urls: object) -> str | None:
+    """What is wrong with ``urls``; the text goes on the setting's name."""
+    if isinstance(urls, DynamicUrls):
+        return None
+    if not isinstance(urls, Mapping):
+        return _wrong_source(urls)
+    if not urls:
+        return "is an empty mapping"
+    if strange := [key for key in urls if not isinstance(key, str)]:
+        return f"must have names of URL partitions as keys, which are text, not {shown(strange[0])}"
+    wrong = ((key, _wrong_source(source)) for key, source in urls.items())
+    return next((f"of {key!r} {problem}" for key, problem in wrong if problem), None)
+
+
+def _wrong_source(source: object) -> str | None:
+    if isinstance(source, str):
+        return "is a single string; give a list of URLs"
+    if isinstance(source, list | tuple) and not is_texts(source):
+        strange = next(one for one in source if not isinstance(one, str))
+        return f"must hold URLs as text, not {shown(strange)}"
+    if inspect.isfunction(source) and len(names := required_parameters(source)) > 1:
+        return f"may take the Partition alone, but {source.__qualname__} needs {', '.join(names)}"
+    is_list = isinstance(source, Sequence) and not isinstance(source, bytes)
+    is_callable = callable(source) and not isinstance(source, type)
+    if is_list or is_callable or isinstance(source, UrlFile | Sitemap | AssetColumn):
+        return None
+    return (
+        "must be a list, a UrlFile, a Sitemap, an AssetColumn, a callable, a mapping of these, or DynamicUrls, not "
+        f"{shown(source)}"
+    )

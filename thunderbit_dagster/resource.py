@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import dagster as dg
 import httpx
-from pydantic import Field, PrivateAttr
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import Self
 
-from thunderbit_dagster.api.client import DEFAULT_BASE_URL, RETRY, ThunderbitClient
-from thunderbit_dagster.api.errors import NotSentError, ThunderbitError
+from thunderbit_dagster.api.client import DEFAULT_BASE_URL, RETRY, ThunderbitClient, checked_base_url, checked_key
+from thunderbit_dagster.api.errors import ConfigurationError, NotSentError, ThunderbitError
+from thunderbit_dagster.api.mistakes import told
 from thunderbit_dagster.api.models import Document, Job, JobPage, JobRef, Row
-from thunderbit_dagster.api.requests import Distill, Extract, Webhook
+from thunderbit_dagster.api.requests import Distill, Extract, Webhook, is_http_url
 from thunderbit_dagster.api.retry import RetryPolicy
 from thunderbit_dagster.api.signatures import read_secrets
+from thunderbit_dagster.expected import shown
 from thunderbit_dagster.interrupts import sleep
 
 OnLostReply = Literal["wait", "resubmit", "fail"]
@@ -22,22 +34,31 @@ OnLostReply = Literal["wait", "resubmit", "fail"]
 INTENT_PARAMETER = "intent"
 """The parameter of the webhook's URL by which a job whose reply was lost names its intent."""
 
+_VARIABLES = (dg.EnvVar, type(dg.EnvVar.int("")))
+
 
 class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # Dagster leaves the parameter open
     """The Thunderbit API, with the account's limits and the policies for what may go wrong.
 
     Useful alone in any asset: ``distill``, ``extract``, ``submit_distill``, ``submit_extract``, ``get_job``,
     ``iter_rows``, ``stream_rows`` and ``cancel_job`` are those of ``ThunderbitClient``, which ``client`` gives.
+
+    Raises:
+        ValueError: a setting is wrong, or there is none of that name. What an environment variable holds is checked
+            when a run starts.
     """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     api_key: str = Field(description="The account's key, `tb_` and 32 hex digits; best `dg.EnvVar(...)`.", repr=False)
     base_url: str = Field(default=DEFAULT_BASE_URL, description="Where the API is; the key goes nowhere else.")
     requests_per_minute: int = Field(
         default=10,
+        ge=1,
         description="The plan's limit (free 10, pro 100, enterprise 1000), shared by all processes of the machine.",
         examples=[10, 100, 1000],
     )
-    request_timeout: float = Field(default=60.0, description="Seconds for one HTTP request.")
+    request_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False, description="Seconds for one HTTP request.")
     webhook_url: str | None = Field(default=None, description="Where the API reports finished jobs.")
     webhook_secret: str | None = Field(
         default=None, description="Signs those reports; of two separated by a comma, the first does.", repr=False
@@ -57,6 +78,38 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
     )
 
     _client: ThunderbitClient | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell(cls, given: object, check: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return check(given)
+        except ValidationError as error:
+            raise told(error, cls) from None
+
+    @field_validator("api_key")
+    @classmethod
+    def _usable_key(cls, given: str) -> str:
+        return _configured(checked_key, given)
+
+    @field_validator("base_url")
+    @classmethod
+    def _usable_origin(cls, given: str) -> str:
+        _configured(checked_base_url, given)
+        return given
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _usable_webhook(cls, given: str | None) -> str | None:
+        if given is None or is_http_url(given):
+            return given
+        raise ValueError(f"must be an http or https URL with a host, not {shown(given)}")
+
+    # The last, so that it stands around the others.
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _leave_variables(cls, given: object, check: ValidatorFunctionWrapHandler) -> object:
+        return given if isinstance(given, _VARIABLES) else check(given)
 
     @property
     def client(self) -> ThunderbitClient:
@@ -152,3 +205,10 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
     def cancel_job(self, ref: JobRef) -> Job:
         """Ask the API to stop a job, and read what became of it."""
         return self.client.cancel_job(ref)
+
+
+def _configured(check: Callable[[str], str], given: str) -> str:
+    try:
+        return check(given)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None

@@ -190,3 +190,16 @@ def test_a_partition_says_how_many_rows_it_has_where_the_ui_and_dagsters_own_lib
     for key, rows in {"a": 3, "b": 1}.items():
         metadata = docs.metadata("succeeded", key)
         assert metadata["dagster/row_count"].value == metadata["dagster/partition_row_count"].value == rows
+
+
+@pytest.mark.parametrize(
+    ("columns", "table", "text"),
+    [
+        ({"text": "markdown"}, "changes", "`table` must be 'succeeded' or 'failed', not 'changes'"),
+        (["text"], "failed", "`columns` must be a mapping"),
+    ],
+)
+def test_lineage_of_what_there_is_not_is_refused_by_name(columns, table, text):
+    crawl = Crawl(name="docs", urls=[], request=Distill())
+    with pytest.raises(ValueError, match=text):
+        column_lineage(crawl, columns, table)

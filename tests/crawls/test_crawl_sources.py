@@ -4,6 +4,7 @@ import gzip
 import threading
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from logging import WARNING
 
@@ -214,7 +215,7 @@ def test_the_submissions_depend_on_the_asset_and_send_its_urls(line, pages):
     graph = defs.resolve_asset_graph()
     assert graph.get(docs.crawl.key("submissions")).parent_keys == {items.key}
     too_early = submit(docs, defs)
-    assert not too_early.success
+    assert "the asset feeds/items_a was never materialized here; materialize it first" in failure_of(too_early)[0]
     assert docs.posts == 0
     dg.materialize([items], instance=docs.instance)
     assert submit(docs, defs).success
@@ -237,6 +238,77 @@ def test_of_a_partitioned_asset_the_partition_that_matches_is_read(line, pages):
     missing = submit(docs, defs, "2026-11-02|all")
     assert "items_b holds no partition" in failure_of(missing)[1]["2026-11-02|all"]
     assert docs.posts == 1
+
+
+def upstream_of(name, partitions_def, pages):
+    """An asset that holds a URL of its own for each of its partitions."""
+    held = {}
+
+    @dg.asset(key=name, partitions_def=partitions_def)
+    def items(context: dg.AssetExecutionContext) -> list[str]:
+        return held.setdefault(context.partition_key, pages.urls(1))
+
+    return items, held
+
+
+HOURLY = dg.HourlyPartitionsDefinition("2026-11-01-00:00", end_offset=1)
+WEEKLY = dg.WeeklyPartitionsDefinition("2026-11-01", end_offset=1)
+WRITTEN_OTHERWISE = dg.TimeWindowPartitionsDefinition(start="20261101", fmt="%Y%m%d", cron_schedule="0 0 * * *")
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        (WRITTEN_OTHERWISE, "20261103", DAILY, "2026-11-03"),
+        (DAILY, "2026-11-03", HOURLY, "2026-11-03-13:00"),
+        (WEEKLY, "2026-11-01", DAILY, "2026-11-03"),
+    ],
+    ids=["the same day", "an hour of the day", "a day of the week"],
+)
+@pytest.mark.parametrize("cut", [False, True], ids=["by date", "by date and urls"])
+def test_of_an_asset_with_dates_the_one_is_read_that_the_date_lies_in(line, pages, dates, cut):
+    upstream, key, cadence, date = dates
+    name = f"dated_{date}_{cut}".replace("-", "_").replace(":", "_") + key.replace("-", "")
+    items, held = upstream_of(name, upstream, pages)
+    column = AssetColumn(name)
+    docs = line(crawl({"all": column} if cut else column, cadence=cadence))
+    defs, partition = location(docs, items), f"{date}|all" if cut else date
+    early = submit(docs, defs, partition)
+    assert f"holds no partition {key!r}; materialize it first" in failure_of(early)[1][partition]
+    dg.materialize([items], instance=docs.instance, partition_key=key)
+    assert submit(docs, defs, partition).success
+    assert docs.sent() == [held[key]]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        (HOURLY, "2026-11-03-13:00", DAILY, "2026-11-03"),
+        # The day has the key of the week.
+        (DAILY, "2026-11-01", WEEKLY, "2026-11-01"),
+    ],
+    ids=["hours of a day", "days of a week"],
+)
+def test_an_asset_with_shorter_dates_is_refused_before_anything_is_paid(line, pages, dates):
+    upstream, key, cadence, partition = dates
+    items, _ = upstream_of("shorter_" + key.replace("-", "").replace(":", ""), upstream, pages)
+    docs = line(crawl(AssetColumn(items.key), cadence=cadence))
+    dg.materialize([items], instance=docs.instance, partition_key=key)
+    refused = failure_of(submit(docs, location(docs, items), partition))[1][partition]
+    assert "as long as those of the crawl's `cadence`, or longer" in refused
+    assert docs.posts == 0
+
+
+def test_a_partitioned_asset_of_a_crawl_without_partitions_is_refused(line, pages):
+    items, _ = upstream_of("cut_alone", DAILY, pages)
+    docs = line(crawl(AssetColumn(items.key)))
+    dg.materialize([items], instance=docs.instance, partition_key="2026-11-03")
+    refused = submit(docs, location(docs, items))
+    assert not refused.success
+    assert "is partitioned and the crawl is not" in str(
+        refused.failure_data_for_node(f"{docs.crawl.name}__submissions")
+    )
+    assert docs.posts == 0
 
 
 # Keys that are added at run time
@@ -359,7 +431,7 @@ def test_a_source_that_gives_no_url_is_named_in_the_log_and_with_its_partition(l
 
 
 def test_a_shard_without_urls_is_no_empty_source_and_an_empty_source_is_told_once(line, pages):
-    docs, without = line(crawl(pages.urls(1), shards=8)), line(crawl(list, shards=8))
+    docs, without = line(crawl(pages.urls(1), shards=8)), line(crawl(partial(list), shards=8))
     assert told_of_no_urls(docs, docs.submit("shard-0", "shard-7")) == []
     [told] = told_of_no_urls(without, without.submit("shard-0", "shard-7"))
     assert "8 partition(s), shard-0, shard-1, shard-2, shard-3, shard-4, ..." in told

@@ -162,9 +162,9 @@ def test_patterns_hold_for_the_path_or_the_whole_url(include, exclude, expected)
     [
         ({"url": "file:///etc/passwd"}, "scheme"),
         ({"url": "example.org/sitemap.xml"}, "scheme"),
-        ({"include": "/guides/*"}, "lists"),
-        ({"max_urls": 0}, "positive"),
-        ({"timeout": 0}, "positive"),
+        ({"include": "/guides/*"}, "`include` must be a list"),
+        ({"max_urls": 0}, "`max_urls` must be"),
+        ({"timeout": 0}, "`timeout` must be"),
     ],
 )
 def test_wrong_settings_are_refused(options, word):

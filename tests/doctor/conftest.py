@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from click.testing import CliRunner
+from streams import runner
 
 from thunderbit_dagster.cli import main
 
@@ -36,7 +36,7 @@ def doctor(place):  # noqa: ARG001 - the folder is worked in
     """Runs the command; its exit code and its findings by name."""
 
     def run(*arguments):
-        result = CliRunner().invoke(main, ["doctor", "--json", "--yes", *arguments], catch_exceptions=False)
+        result = runner().invoke(main, ["doctor", "--json", "--yes", *arguments], catch_exceptions=False)
         report = json.loads(result.stdout)
         return result.exit_code, {one["check"]: one for one in report["checks"]}
 

@@ -4,7 +4,7 @@ import json
 import socket
 
 import pytest
-from click.testing import CliRunner
+from streams import runner
 
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.cli import main
@@ -170,6 +170,42 @@ def test_webhook_does_not_come(sick, doctor, page):
     assert_failed(findings, "webhook", "no call came", "--allow-origin")
 
 
+def test_webhook_is_tried_on_an_emulator_without_being_set_up(sick, doctor, page, pages):
+    port = free_port()
+    emulator = sick(allow_origins=(pages.origin, f"http://127.0.0.1:{port}"), credits=10)
+    code, findings = doctor("--url", page, "--webhook-port", str(port))
+    assert code == 0
+    assert findings["webhook"]["status"] == "ok", findings["webhook"]
+    assert "signed in the newest scheme" in findings["webhook"]["seen"]
+    assert [delivery.status for delivery in emulator.deliveries] == [204]
+    # To look whether the receiver is reached costs nothing.
+    assert emulator.credits_left == 9
+
+
+def test_webhook_of_an_emulator_that_may_not_call_is_skipped_with_the_reason(sick, doctor, page):
+    port = free_port()
+    emulator = sick(credits=10)
+    code, findings = doctor("--url", page, "--webhook-port", str(port))
+    assert (code, findings["webhook"]["status"]) == (0, "skipped")
+    assert "an address of this machine" in findings["webhook"]["seen"]
+    assert f"--allow-origin http://127.0.0.1:{port}" in findings["webhook"]["what_to_do"]
+    assert findings["rows"]["status"] == "ok"
+    assert emulator.credits_left == 9
+
+
+def test_webhook_without_a_port_to_wait_on_is_skipped_with_the_reason(sick, doctor, page):
+    sick()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        code, findings = doctor("--url", page, "--webhook-port", str(port))
+    assert (code, findings["webhook"]["status"]) == (0, "skipped")
+    assert f"cannot listen on port {port}" in findings["webhook"]["seen"]
+    assert "--webhook-port" in findings["webhook"]["what_to_do"]
+    assert findings["rows"]["status"] == "ok"
+
+
 def test_webhook_of_the_older_scheme_is_told_apart(sick, doctor, page, pages):
     port = free_port()
     origins = (pages.origin, f"http://127.0.0.1:{port}")
@@ -256,7 +292,7 @@ def test_the_default_page_size_is_seen_in_an_earlier_job(sick, doctor, page, pag
 
 def test_the_table_says_all_and_the_cost_comes_first(sick, page):
     sick()
-    shown = CliRunner().invoke(main, ["doctor", "--url", page], env={"COLUMNS": "200"})
+    shown = runner().invoke(main, ["doctor", "--url", page], env={"COLUMNS": "200"})
     assert shown.exit_code == 0, shown.output
     assert f"One page will be asked for, {page}: 1 credit." in shown.stderr
     assert all(f"│ {check} " in shown.stdout for check in CHECKS)
@@ -268,14 +304,14 @@ def test_the_real_api_is_paid_only_after_a_yes(monkeypatch):
     monkeypatch.setenv("THUNDERBIT_API_KEY", "tb_" + "1" * 32)
     # A name that never resolves: without a yes nothing is sent, with one nothing arrives.
     monkeypatch.setenv("THUNDERBIT_BASE_URL", "https://api.invalid/openapi/v1")
-    refused = CliRunner().invoke(main, ["doctor"], input="n\n")
+    refused = runner().invoke(main, ["doctor"], input="n\n")
     assert refused.exit_code == 1
     assert "Pay 1 credit?" in refused.stderr
     assert "service" not in refused.stdout
-    unasked = CliRunner().invoke(main, ["doctor", "--json"])
+    unasked = runner().invoke(main, ["doctor", "--json"])
     assert unasked.exit_code == 2
     assert "--yes" in unasked.stderr
-    free = CliRunner().invoke(main, ["doctor", "--json", "--free"])
+    free = runner().invoke(main, ["doctor", "--json", "--free"])
     assert free.exit_code == 1
     assert json.loads(free.stdout)["credits_at_most"] == 0
 
@@ -283,7 +319,7 @@ def test_the_real_api_is_paid_only_after_a_yes(monkeypatch):
 @pytest.mark.usefixtures("place")
 def test_settings_that_are_missing_or_wrong_are_named(monkeypatch):
     monkeypatch.setenv("THUNDERBIT_API_KEY", "two words")
-    wrong = CliRunner().invoke(main, ["doctor", "--free"])
+    wrong = runner().invoke(main, ["doctor", "--free"])
     assert wrong.exit_code == 1
     assert "api_key" in wrong.stderr
     assert "two words" not in wrong.output

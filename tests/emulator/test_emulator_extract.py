@@ -7,11 +7,15 @@ from emulator_support import Answer, Api, Start, TargetSite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thunderbit_dagster.emulator import Faults, Rule, document
+from thunderbit_dagster.api.client import ThunderbitClient
+from thunderbit_dagster.api.codes import RowStatus
+from thunderbit_dagster.api.requests import Extract
+from thunderbit_dagster.emulator import Emulator, Faults, Rule, document
 from thunderbit_dagster.emulator.coerce import coerce, number
 from thunderbit_dagster.emulator.errors import ApiError
 from thunderbit_dagster.emulator.extract import extract_rows, suggest
 from thunderbit_dagster.emulator.schema import Field, parse_schema
+from thunderbit_dagster.emulator.site import Site
 
 BASE = "http://shop.test/p/1"
 PRODUCT = {
@@ -164,6 +168,82 @@ def test_listed_things_give_a_row_each():
     }
 
     assert [row["name"] for row in rows(page("", listed), properties(name="string", price="number"))] == ["A", "B"]
+
+
+def marked(name: str, **more: str) -> str:
+    """A product as a shop's markup states it."""
+    props = "".join(f'<meta itemprop="{prop}" content="{value}">' for prop, value in more.items())
+    return f'<li itemscope itemtype="https://schema.org/Product"><b itemprop="name">{name}</b>{props}</li>'
+
+
+def listed(*things: dict) -> dict:
+    members = [{"@type": "ListItem", "item": {"@type": "Product", **thing}} for thing in things]
+    return {"@type": "ItemList", "itemListElement": members}
+
+
+NAMED = properties(name="string", sku="string", color="string")
+
+
+@pytest.mark.parametrize(
+    ("markup", "stated", "expected"),
+    [
+        # One thing in both forms is one row, with what either says.
+        ([marked("Buoy", color="red")], [{"name": "Buoy", "sku": "B"}], [("Buoy", "B", "red")]),
+        # A list in both forms, in whatever order.
+        (
+            [marked("Two", color="red"), marked("One", color="blue")],
+            [{"name": "One", "sku": "1"}, {"name": "Two", "sku": "2"}],
+            [("One", "1", "blue"), ("Two", "2", "red")],
+        ),
+        # Names are spelled differently, the article number is not.
+        (
+            [marked("BUOY (red)", sku="B", color="red"), marked("Gauge", sku="G", color="grey")],
+            [{"name": "Buoy", "sku": "b"}],
+            [("Buoy", "b", "red"), ("Gauge", "G", "grey")],
+        ),
+        # Two article numbers under one name are two things.
+        ([marked("Buoy", sku="B-2")], [{"name": "Buoy", "sku": "B-1"}], [("Buoy", "B-1", None), ("Buoy", "B-2", None)]),
+        # A link is the same however it is spelled, and decides before the name.
+        (
+            [marked("Buoy", url="/p/1/", color="red"), marked("Buoy", url="/p/2", color="blue")],
+            [{"name": "Buoy", "url": "http://shop.test/p/2", "sku": "2"}],
+            [("Buoy", "2", "blue"), ("Buoy", None, "red")],
+        ),
+        # Written twice in one form.
+        ([], [{"name": "Buoy", "sku": "B"}, {"name": "Buoy", "sku": "B"}], [("Buoy", "B", None)]),
+        # The thing of the page, and others beside it.
+        (
+            [marked("Buoy", color="red"), marked("Gauge", color="grey"), marked("Staff", color="white")],
+            [{"name": "Buoy", "sku": "B"}],
+            [("Buoy", "B", "red"), ("Gauge", None, "grey"), ("Staff", None, "white")],
+        ),
+    ],
+)
+def test_a_thing_in_two_forms_comes_once(markup: list[str], stated: list[dict], expected: list[tuple]):
+    found = rows(page("".join(markup), listed(*stated)), NAMED)
+    assert [tuple(row.values()) for row in found] == expected
+
+
+def test_lists_of_values_are_not_doubled_by_the_second_form():
+    schema = properties(name="string", image={"type": "array", "items": {"type": "string"}})
+    picture = '<img itemprop="image" src="/a.jpg">'
+    body = f'<div itemscope itemtype="https://schema.org/Product"><b itemprop="name">Tide Gauge 3</b>{picture}</div>'
+    assert rows(page(body, PRODUCT), schema) == [{"name": "Tide Gauge 3", "image": ["/a.jpg", "/b.jpg"]}]
+
+
+def test_each_product_of_the_demo_site_comes_once():
+    fields = properties(name="string", price="number", currency="string", sku="string")
+    with (
+        Site() as shop,
+        Emulator(plan="enterprise", credits=1000, allow_origins=(shop.base_url,)) as emulator,
+        ThunderbitClient(emulator.api_key, base_url=emulator.base_url, requests_per_minute=1000) as client,
+    ):
+        job = client.submit_extract(shop.urls()["products"], Extract(schema=fields))
+        rows = [row for row in client.stream_rows(job.ref, interval=0.1) if row.status is RowStatus.SUCCEEDED]
+    found = [one for row in rows for one in row.data]
+    assert len(rows) > 10
+    assert len(found) == len({one["sku"] for one in found}) == len(rows)
+    assert all(value is not None for one in found for value in one.values())
 
 
 def test_nested_objects_are_filled():

@@ -264,5 +264,5 @@ def test_taken_port_is_reported_at_once():
     with Site() as first:
         port = httpx.URL(first.base_url).port
         second = Site(port=port or 0)
-        with pytest.raises(OSError, match="ddress"):
+        with pytest.raises(OSError, match=f"port {port} on 127.0.0.1 is in use"):
             second.__enter__()

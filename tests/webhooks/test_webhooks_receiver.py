@@ -12,7 +12,8 @@ import pytest
 from webhook_support import NEW_SECRET, SECRET, call, close, deliver, head, payload, signed, until
 
 from thunderbit_dagster.api.signatures import sign, sign_legacy
-from thunderbit_dagster.webhooks.server import AddressInUseError, Server
+from thunderbit_dagster.listening import PortInUseError
+from thunderbit_dagster.webhooks.server import Server
 from thunderbit_dagster.webhooks.verify import Rules
 
 INTENT = "0123456789abcdef"
@@ -323,5 +324,5 @@ def test_a_flood_of_forged_calls_fills_no_log(serve, caplog):
 
 def test_a_port_in_use_is_named(serve):
     server = serve()
-    with pytest.raises(AddressInUseError, match=str(server.port)):
+    with pytest.raises(PortInUseError, match=str(server.port)):
         Server(server.receiver, port=server.port)

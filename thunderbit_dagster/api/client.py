@@ -112,8 +112,8 @@ class _Settings:
         retry: RetryPolicy = RETRY,
         max_wait: float = 300.0,
     ) -> None:
-        key = _checked_key(api_key)
-        self._base_url = _checked_base_url(base_url)
+        key = checked_key(api_key)
+        self._base_url = checked_base_url(base_url)
         self._request_timeout = _checked_seconds("request_timeout", request_timeout)
         self.origin = _origin(httpx.URL(self._base_url))
         """Scheme, host and port that the key goes to."""
@@ -578,13 +578,23 @@ def _origin(url: httpx.URL) -> str:
     return f"{url.scheme}://{host}" + (f":{url.port}" if url.port is not None else "")
 
 
-def _checked_key(api_key: object) -> str:
+def checked_key(api_key: object) -> str:
+    """The key itself, when a header can carry it.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
     if isinstance(api_key, str) and re.fullmatch(r"[\x21-\x7e]{1,512}", api_key):
         return api_key
     raise ConfigurationError("api_key must be printable ASCII without spaces or line breaks, and not empty")
 
 
-def _checked_base_url(base_url: str) -> str:
+def checked_base_url(base_url: str) -> str:
+    """The URL without a slash at its end.
+
+    Raises:
+        ConfigurationError: it is none that the API can be at.
+    """
     try:
         url = httpx.URL(base_url)
     except (httpx.InvalidURL, TypeError):

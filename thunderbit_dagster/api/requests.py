@@ -2,8 +2,8 @@
 
 Options are named in snake case and sent in the API's camel case, and only those that differ from "not set"
 are sent. One set of options holds for every URL of a batch job. A wrong value raises pydantic's
-ValidationError, a ValueError that names the field, the range and where the range comes from, and never shows
-the value of a header or a secret.
+ValidationError, a ValueError that names the field, what was given, the range and where the range comes from, and
+never shows the value of a header or a secret. Text that is a number stands for it, as everywhere in pydantic.
 
 Source: endpoint pages of `/distill`, `/extract` and `/batch/*`, "Output formats", "Best practices" and
 "Webhooks".
@@ -27,6 +27,9 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
@@ -37,10 +40,11 @@ from thunderbit_dagster.api.codes import (
     CREDITS_PER_LLM_FORMAT,
     JobKind,
 )
+from thunderbit_dagster.api.mistakes import told
 from thunderbit_dagster.api.schemas import row_schema, wire_schema
 
 if TYPE_CHECKING:
-    from typing_extensions import TypedDict, Unpack
+    from typing_extensions import Self, TypedDict, Unpack
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
@@ -131,7 +135,19 @@ HttpUrl: TypeAlias = Annotated[str, AfterValidator(_http_url)]
 JsonSchema: TypeAlias = Annotated[Mapping[str, object], BeforeValidator(_json_schema)]
 
 
-class _Formats(BaseModel):
+class _Told(BaseModel):
+    """A model whose mistakes name the setting, what is expected and what was given."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell(cls, given: object, check: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return check(given)
+        except ValidationError as error:
+            raise told(error, cls) from None
+
+
+class _Formats(_Told):
     """What to make of a page besides the default.
 
     Attributes:
@@ -326,7 +342,7 @@ class Search(_Formats):
         return {name: value for name, value in fields.items() if value is not None}
 
 
-class Webhook(BaseModel):
+class Webhook(_Told):
     """Where the service reports that a batch job is over (Webhooks).
 
     Attributes:

@@ -168,13 +168,19 @@ def found_instance(workspace: Workspace) -> Iterator[dg.DagsterInstance | None]:
 
 
 @contextmanager
-def resolved(built: Built) -> Iterator[ThunderbitResource]:
-    """The API's settings with the values of environment variables."""
+def resolved(built: Built, instance: dg.DagsterInstance | None = None) -> Iterator[ThunderbitResource]:
+    """The API's settings with the values of environment variables.
+
+    Raises:
+        click.ClickException: a variable is missing, or what it holds is wrong.
+    """
     import dagster as dg
 
     try:
-        with dg.build_resources({"thunderbit": built.thunderbit}) as resources:
+        with dg.build_resources({"thunderbit": built.thunderbit}, instance=instance) as resources:
             yield resources.thunderbit
     except dg.DagsterInvalidConfigError as error:
         reasons = "; ".join(one.message for one in error.errors)
         raise click.ClickException(f"The API's settings are not complete: {reasons}") from error
+    except dg.DagsterResourceFunctionError as error:
+        raise click.ClickException(f"The API's settings are wrong: {error.__cause__}") from error

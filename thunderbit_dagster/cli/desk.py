@@ -15,6 +15,7 @@ import dagster as dg
 from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.build import Built
 from thunderbit_dagster.cancellation.known import KnownJob, read_jobs
+from thunderbit_dagster.cli.choice import resolved
 from thunderbit_dagster.cli.crawls import environment, load_builds
 from thunderbit_dagster.cli.workspace import Workspace
 from thunderbit_dagster.ledger.log import LedgerReader
@@ -85,14 +86,8 @@ class Desk:
             click.ClickException: the key is not there, or the API refused or did not answer.
         """
         built = next(built for built in self.builds if job.crawl in built.crawls)
-        try:
-            with dg.build_resources({"thunderbit": built.thunderbit}, instance=self.instance) as resources:
-                resource: ThunderbitResource = resources.thunderbit
-                with _explained(resource):
-                    yield resource
-        except dg.DagsterInvalidConfigError as error:
-            reasons = "; ".join(one.message for one in error.errors)
-            raise click.ClickException(f"The API's settings are not complete: {reasons}") from error
+        with resolved(built, self.instance) as resource, _explained(resource):
+            yield resource
 
 
 @contextmanager

@@ -43,7 +43,8 @@ STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red", "skipped":
     "--webhook-url",
     envvar="THUNDERBIT_WEBHOOK_URL",
     show_envvar=True,
-    help="Where the API reaches this machine; what calls it must end at --webhook-port.",
+    help="Where the API reaches this machine; what calls it must end at --webhook-port. Not needed for an emulator "
+    "that may call that port of 127.0.0.1.",
 )
 @click.option("--webhook-port", default=8720, show_default=True, help="The port of 127.0.0.1 to wait on for the call.")
 @click.option("--job", "earlier", metavar="KIND/ID", help="An earlier job of more than 20 URLs: shows the page size.")

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import click
-import dagster as dg
-
-from thunderbit_dagster.api.errors import BadRequestError, ConfigurationError, JobNotFoundError
+from thunderbit_dagster.api.errors import BadRequestError, JobNotFoundError
 from thunderbit_dagster.api.models import JobRef
 from thunderbit_dagster.api.signatures import read_secrets
+from thunderbit_dagster.cli.choice import resolved
 from thunderbit_dagster.cli.crawls import environment, load_builds
 from thunderbit_dagster.cli.doctor_checks import (
     CHECKS,
@@ -43,6 +41,7 @@ from thunderbit_dagster.cli.doctor_probes import (
     Experiment,
     Hook,
     NotingClient,
+    NoWayError,
     ask,
     hook_of,
     made_up_job,
@@ -56,6 +55,7 @@ from thunderbit_dagster.starter import SITE_PORT
 from thunderbit_dagster.storage.store import ParquetStore
 
 EVERYTHING: Final = "not tried after what failed before"
+ALLOWED: Final = "the emulator's --allow-origin names, too"
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,8 @@ def open_patient(file: Path | None, root: Path) -> Iterator[Patient]:
     workspace = Workspace(root)
     with environment(workspace.kept_environment()):
         built = load_builds(file)[0]
-        try:
-            with dg.build_resources({"thunderbit": built.thunderbit}) as resources:
-                thunderbit: ThunderbitResource = resources.thunderbit
-                open_client(thunderbit).close()
-                yield Patient(thunderbit, built.store, workspace.dagster_home)
-        except dg.DagsterInvalidConfigError as error:
-            reasons = "; ".join(one.message for one in error.errors)
-            raise click.ClickException(f"The API's settings are not complete: {reasons}") from error
-        except ConfigurationError as error:
-            raise click.ClickException(f"The API's settings are wrong: {error}") from error
+        with resolved(built) as thunderbit:
+            yield Patient(thunderbit, built.store, workspace.dagster_home)
 
 
 def examine(patient: Patient, terms: Terms | None) -> list[Finding]:
@@ -151,7 +143,8 @@ def _of_trial(client: NotingClient, thunderbit: ThunderbitResource, terms: Terms
     interval = LOCAL_INTERVAL if thunderbit.is_local else REMOTE_INTERVAL
     experiment = Experiment(client, terms.page, terms.seconds, interval, terms.earlier)
     secret = next(iter(read_secrets(thunderbit.webhook_secret or "")), None)
-    hook = hook_of(terms.webhook_url or thunderbit.webhook_url, secret, terms.webhook_port)
+    address = terms.webhook_url or thunderbit.webhook_url
+    hook = hook_of(address, secret, terms.webhook_port, is_local=thunderbit.is_local)
     trial, webhook = _try(experiment, hook)
     return [judge_states(trial), judge_rows(trial), judge_paging(trial), judge_credits(trial), webhook]
 
@@ -163,9 +156,19 @@ def _try(experiment: Experiment, hook: Hook | None) -> tuple[Trial, Finding]:
     try:
         trial, delivery, waited = try_job(experiment, hook)
     except OSError as error:
-        advice = "Stop the receiver for as long, or forward the calls to another port and name it by --webhook-port."
-        seen = f"cannot listen on port {hook.port}: {error.strerror}"
-        return experiment.run(), warning("webhook", seen, advice)
+        return experiment.run(), _not_listening(hook, error)
+    except NoWayError as error:
+        seen = f"the API on this machine does not reach a receiver at {hook.origin}: {error}"
+        return experiment.run(), skipped("webhook", seen, f"Start the emulator with --allow-origin {hook.origin}.")
     if trial.page is None:
         return trial, skipped("webhook", "no job ended")
     return trial, judge_delivery(delivery, hook.url, hook.secret, waited)
+
+
+def _not_listening(hook: Hook, error: OSError) -> Finding:
+    seen = f"cannot listen on port {hook.port}: {error.strerror}"
+    if hook.is_own:
+        advice = f"Stop what listens there for as long, or name a port by --webhook-port that {ALLOWED}."
+        return skipped("webhook", seen, advice)
+    advice = "Stop the receiver for as long, or forward the calls to another port and name it by --webhook-port."
+    return warning("webhook", seen, advice)

@@ -32,6 +32,7 @@ RETRY: Final = RetryPolicy(attempts=2, total=90.0, longest_wait=70.0)
 MAX_WAIT: Final = 90.0
 REMOTE_INTERVAL: Final = 5.0
 LOCAL_INTERVAL: Final = 0.2
+LOOPBACK: Final = "127.0.0.1"
 
 
 class NotingClient(ThunderbitClient):
@@ -197,21 +198,52 @@ def _results(body: object) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class Hook:
-    """Where the trial's webhook goes, what signs it, and the port on which it is awaited."""
+    """Where the trial's webhook goes, what signs it, and the port on which it is awaited.
+
+    ``is_own`` says that the address is the check's own and that nobody has set it.
+    """
 
     url: str
     secret: str
     port: int
     token: str
+    is_own: bool = False
+
+    @property
+    def origin(self) -> str:
+        """As an emulator's ``--allow-origin`` has it."""
+        return f"http://{LOOPBACK}:{self.port}"
 
 
-def hook_of(url: str | None, secret: str | None, port: int) -> Hook | None:
-    """The webhook to ask for; None without an address. Without a secret of the user's, one is made up."""
-    if url is None:
-        return None
+def hook_of(url: str | None, secret: str | None, port: int, *, is_local: bool) -> Hook | None:
+    """The webhook to ask for; without an address None, or one on this machine where the API is, too.
+
+    Without a secret of the user's, one is made up.
+    """
     token = secrets.token_hex(8)
-    marked = httpx.URL(url).copy_set_param("doctor", token)
-    return Hook(str(marked), secret or secrets.token_hex(16), port, token)
+    secret = secret or secrets.token_hex(16)
+    if url is not None:
+        return Hook(str(httpx.URL(url).copy_set_param("doctor", token)), secret, port, token)
+    return Hook(f"http://{LOOPBACK}:{port}/?doctor={token}", secret, port, token, is_own=True) if is_local else None
+
+
+class NoWayError(Exception):
+    """The API does not reach the receiver; the text says why."""
+
+
+def _find_way(client: NotingClient, hook: Hook, receiver: Receiver) -> None:
+    """Have the API fetch a page that the receiver does not have, which costs nothing.
+
+    Raises:
+        NoWayError: it did not ask the receiver.
+    """
+    reason = "it was not asked for a page"
+    try:
+        client.distill(hook.url)
+    except ThunderbitError as error:
+        reason = str(error)
+    if not receiver.visited.is_set():
+        raise NoWayError(reason)
 
 
 def try_job(experiment: Experiment, hook: Hook) -> tuple[Trial, Delivery | None, float]:
@@ -219,8 +251,11 @@ def try_job(experiment: Experiment, hook: Hook) -> tuple[Trial, Delivery | None,
 
     Raises:
         OSError: the port is taken; nothing was submitted.
+        NoWayError: the API does not reach the check's own receiver; nothing was submitted.
     """
     with Receiver(hook.port, hook.token) as receiver:
+        if hook.is_own:
+            _find_way(experiment.client, hook, receiver)
         trial = experiment.run(Webhook(url=hook.url, secret=hook.secret))
         if experiment.job is None or trial.page is None:
             return trial, None, 0.0

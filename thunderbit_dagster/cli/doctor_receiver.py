@@ -21,13 +21,14 @@ class Receiver:
     """Listens on 127.0.0.1 and keeps what is delivered.
 
     A call whose address holds the token is acknowledged. Others are answered 503, so that the API brings calls about
-    other jobs again, to the receiver of the crawls.
+    other jobs again, to the receiver of the crawls. There are no pages; ``visited`` says whether one was asked for.
 
     Raises:
         OSError: the port is taken.
     """
 
     def __init__(self, port: int, token: str) -> None:
+        self.visited = threading.Event()
         self._arrived = threading.Condition()
         self._deliveries: list[Delivery] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self, token))
@@ -67,13 +68,20 @@ def _handler(receiver: Receiver, token: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 15
 
+        def do_GET(self) -> None:
+            receiver.visited.set()
+            self._answer(404)
+
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
             size = int(length) if length.isascii() and length.isdigit() else 0
             if size <= MAX_BODY:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 receiver.take(Delivery(headers, self.rfile.read(size), time.time()))
-            self.send_response(204 if token in self.path else 503)
+            self._answer(204 if token in self.path else 503)
+
+        def _answer(self, status: int) -> None:
+            self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -23,10 +23,11 @@ from thunderbit_dagster.emulator.app import RequestRecord
 from thunderbit_dagster.emulator.dialect import Dialect
 from thunderbit_dagster.emulator.faults import Faults, Rule
 from thunderbit_dagster.emulator.jobs import Job
-from thunderbit_dagster.emulator.server import Listening, PortInUseError, Service, bind, serve
+from thunderbit_dagster.emulator.server import Listening, Service, bind, serve
 from thunderbit_dagster.emulator.settings import DEFAULT_CREDITS, WEBHOOK_RETRIES, EmulatorSettings
 from thunderbit_dagster.emulator.store import StoreInUseError
 from thunderbit_dagster.emulator.webhooks import Delivery
+from thunderbit_dagster.listening import PortInUseError
 
 __all__ = [
     "DEMO_KEY",

@@ -14,6 +14,7 @@ from thunderbit_dagster.emulator.coerce import coerce, number
 from thunderbit_dagster.emulator.errors import ApiError
 from thunderbit_dagster.emulator.facts import Fact, Record, Scalar, Table
 from thunderbit_dagster.emulator.schema import Field, FieldType, parse_schema
+from thunderbit_dagster.emulator.things import things
 
 _SYNONYMS: Final = (
     ("name", "title", "headline", "heading"),
@@ -55,9 +56,9 @@ def extract_rows(root: html.HtmlElement, base: str, schema: object) -> list[dict
         ApiError: `INVALID_SCHEMA`; `EXTRACT_FAILED` when no field was found.
     """
     fields = parse_schema(schema)
-    things = facts.json_ld(root) + facts.microdata(root)
-    rows = _table_rows(facts.tables(root), fields, base) or _listed_rows(things, fields, base)
-    rows = rows or _page_row(things, root, fields, base)
+    stated = things(root, base)
+    rows = _table_rows(facts.tables(root), fields, base) or _listed_rows(stated, fields, base)
+    rows = rows or _page_row(stated, root, fields, base)
     if not rows:
         raise ApiError("EXTRACT_FAILED", "None of the fields was found on the page.")
     return rows
@@ -118,11 +119,11 @@ def _of_cells(
     return dict(row) if any(value is not None for value in row.values()) else None
 
 
-def _listed_rows(things: Sequence[Record], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
-    kinds = [thing.kind for thing in things]
+def _listed_rows(stated: Sequence[Record], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
+    kinds = [thing.kind for thing in stated]
     repeated = [kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1 and kind != "BreadcrumbList"]
     for kind in repeated:
-        rows = [_fill([thing], fields, base) for thing in things if thing.kind == kind]
+        rows = [_fill([thing], fields, base) for thing in stated if thing.kind == kind]
         full = [row for row in rows if sum(value is not None for value in row.values()) * 2 >= len(fields)]
         if len(full) > 1:
             return full
@@ -130,9 +131,9 @@ def _listed_rows(things: Sequence[Record], fields: Sequence[Field], base: str) -
 
 
 def _page_row(
-    things: Sequence[Record], root: html.HtmlElement, fields: Sequence[Field], base: str
+    stated: Sequence[Record], root: html.HtmlElement, fields: Sequence[Field], base: str
 ) -> list[dict[str, object]]:
-    row = _fill([*things, facts.labelled(root), facts.head(root, base)], fields, base)
+    row = _fill([*stated, facts.labelled(root), facts.head(root, base)], fields, base)
     return [row] if any(value is not None for value in row.values()) else []
 
 

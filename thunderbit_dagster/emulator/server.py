@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import signal
 import socket
 import threading
@@ -19,14 +18,10 @@ from thunderbit_dagster.emulator.app import ROOT, Api
 from thunderbit_dagster.emulator.settings import EmulatorSettings
 from thunderbit_dagster.emulator.store import Store
 from thunderbit_dagster.emulator.worker import Engine
+from thunderbit_dagster.listening import listen
 
 _T = TypeVar("_T")
-_BACKLOG = 1024
 _GRACE_SECONDS = 5
-
-
-class PortInUseError(OSError):
-    """The port is taken; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +56,7 @@ def bind(settings: EmulatorSettings) -> socket.socket:
     Raises:
         PortInUseError: The port is taken.
     """
-    host = settings.host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends answers without delay only on sockets that say they are TCP.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, settings.port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(errno.EADDRINUSE, f"port {settings.port} on {host} is in use") from None
-        raise
-    listener.setblocking(False)
-    return listener
+    return listen(settings.host.strip("[]"), settings.port)
 
 
 class Service:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError, PreconditionError
 
+from thunderbit_dagster.expected import TEXT, instance_of, require
 from thunderbit_dagster.storage import objects
 from thunderbit_dagster.storage.backend import Backend
 from thunderbit_dagster.storage.drift import conform, differences
@@ -75,12 +76,15 @@ class ParquetStore:
     Nothing is read or connected before the first use.
 
     Raises:
+        ValueError: it is neither text nor a path.
         UnknownSchemeError: the URI has another scheme, or holds credentials.
     """
 
     base_uri: str
 
     def __init__(self, base_uri: str | Path = "data") -> None:
+        expected = TEXT | instance_of("a Path", Path)
+        require("ParquetStore", {"base_uri": base_uri}, {"base_uri": expected})
         object.__setattr__(self, "base_uri", normalize(base_uri))
 
     def __reduce__(self) -> tuple[type["ParquetStore"], tuple[str]]:

@@ -130,7 +130,7 @@ class SubmissionRun:
     calls: dict[str, list[Notified]] | None = None
 
     def __post_init__(self) -> None:
-        self.read_urls = self.crawl.url_reader(UpstreamReader(self.context).load)
+        self.read_urls = self.crawl.url_reader(UpstreamReader(self.context, self.crawl.cadence).load)
 
     def execute(self) -> list[Published]:
         """Send what is not sent yet; the partitions of which everything is sent."""

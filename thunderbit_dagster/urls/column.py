@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_origin
 
 import dagster as dg
 
+from thunderbit_dagster.expected import NONE, TEXT, Expected, is_texts, require
 from thunderbit_dagster.urls.error import UrlSourceError
 
 TO_LIST = ("to_pylist", "to_list", "tolist")
 """How columns become lists: pyarrow; polars and pandas; numpy."""
+
+
+def _is_key(given: object) -> bool:
+    return TEXT.fits(given) or isinstance(given, dg.AssetKey) or (is_texts(given) and bool(given))
+
+
+_EXPECTED = {
+    "asset": Expected("a dagster.AssetKey, or the key as text or as a list of texts", _is_key),
+    "column": TEXT,
+    "as_type": Expected(
+        "a type, such as pandas.DataFrame,", lambda given: isinstance(given, type) or _is_generic(given)
+    )
+    | NONE,
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,8 @@ class AssetColumn:
 
     The asset is loaded by its own IO manager when a run starts: a pandas or polars frame, a pyarrow table, rows as
     mappings, or a plain list of URLs. Where it is partitioned, the partition is read that has the key of the crawl's
-    partition, or that of its date, or that of its URL partition. Empty cells are skipped.
+    partition, or that of its date, or that of its URL partition; of an asset with dates of the same code location, the
+    one that the crawl's date is, or lies in. Empty cells are skipped.
 
     Args:
         asset: The key of the upstream asset.
@@ -27,12 +44,16 @@ class AssetColumn:
         as_type: The type to ask the IO manager for, such as ``pandas.DataFrame``, if it needs one.
 
     Raises:
+        ValueError: a setting is wrong.
         UrlSourceError: at run time, when the asset was not materialized, or has no such column.
     """
 
     asset: dg.AssetKey | str | Sequence[str]
     column: str = "url"
     as_type: type[object] | None = None
+
+    def __post_init__(self) -> None:
+        require("AssetColumn", vars(self), _EXPECTED)
 
     @property
     def key(self) -> dg.AssetKey:
@@ -41,6 +62,11 @@ class AssetColumn:
     @property
     def name(self) -> str:
         return self.key.to_user_string()
+
+
+def _is_generic(given: object) -> bool:
+    """``list[str]`` and the like, which are no types of their own."""
+    return get_origin(given) is not None
 
 
 def _key(asset: dg.AssetKey | Sequence[str]) -> dg.AssetKey:

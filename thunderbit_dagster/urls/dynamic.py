@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from thunderbit_dagster.expected import TEXT, Expected, require
+
 if TYPE_CHECKING:
     from thunderbit_dagster.partitions import Partition
     from thunderbit_dagster.urls.source import Given
+
+_EXPECTED = {
+    "name": TEXT,
+    "source": Expected(
+        "a callable that takes the Partition", lambda given: callable(given) and not isinstance(given, type)
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -25,10 +34,16 @@ class DynamicUrls:
     Args:
         name: The name of the dynamic partitions in the Dagster instance, which all code locations share.
         source: Takes the ``Partition``, whose ``urls`` is the key, and gives its URLs, a ``UrlFile`` or a ``Sitemap``.
+
+    Raises:
+        ValueError: a setting is wrong.
     """
 
     name: str
     source: Callable[[Partition], Given]
+
+    def __post_init__(self) -> None:
+        require("DynamicUrls", vars(self), _EXPECTED)
 
     @cached_property
     def partitions_def(self) -> dg.DynamicPartitionsDefinition:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from thunderbit_dagster.expected import TEXT, instance_of, require
 from thunderbit_dagster.urls.error import UrlSourceError
 
 
@@ -17,10 +18,14 @@ class UrlFile:
     is in the user's home, that of the process which reads it.
 
     Raises:
+        ValueError: the path is none.
         UrlSourceError: at run time, when the file is missing or is not UTF-8.
     """
 
     path: str | Path
+
+    def __post_init__(self) -> None:
+        require("UrlFile", vars(self), {"path": TEXT | instance_of("a Path", Path)})
 
     def read(self) -> list[str]:
         """The file's URLs, in its order."""

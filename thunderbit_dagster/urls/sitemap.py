@@ -5,12 +5,24 @@ from __future__ import annotations
 import fnmatch
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from thunderbit_dagster.expected import (
+    LENGTH,
+    NONE,
+    POSITIVE,
+    TEXT,
+    TEXT_BY_TEXT,
+    TEXTS,
+    Expected,
+    instance_of,
+    require,
+    whole,
+)
 from thunderbit_dagster.urls.checking import is_private, refusal
 from thunderbit_dagster.urls.error import UrlSourceError
 from thunderbit_dagster.urls.sitemap_xml import MAX_BYTES, Entry, SitemapError, SitemapFile, parse_sitemap
@@ -26,6 +38,17 @@ MAX_FILES = 1_000
 MAX_REDIRECTS = 5
 CONNECT_TRIES = 2
 USER_AGENT = f"thunderbit-dagster/{__version__}"
+_EXPECTED: Mapping[str, Expected] = {
+    "url": TEXT,
+    "since": instance_of("a datetime, a date", datetime, date) | LENGTH | NONE,
+    "include": TEXTS,
+    "exclude": TEXTS,
+    "hosts": TEXTS,
+    "max_urls": whole(1),
+    "max_files": whole(1),
+    "timeout": POSITIVE,
+    "headers": replace(TEXT_BY_TEXT, is_secret=True),
+}
 
 
 @dataclass(frozen=True)
@@ -64,12 +87,9 @@ class Sitemap:
     headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
 
     def __post_init__(self) -> None:
+        require("Sitemap", vars(self), _EXPECTED)
         if reason := refusal(self.url, allow_private=True):
-            raise ValueError(f"Sitemap {self.url!r}: {reason}")
-        if any(isinstance(patterns, str) for patterns in (self.include, self.exclude, self.hosts)):
-            raise ValueError("Sitemap: `include`, `exclude` and `hosts` are lists")
-        if min(self.max_urls, self.max_files) < 1 or self.timeout <= 0:
-            raise ValueError("Sitemap: `max_urls`, `max_files` and `timeout` must be positive")
+            raise ValueError(f"Sitemap: `url` is {self.url!r:.80}: {reason}")
 
     def read(self) -> list[str]:
         """The pages, in the order of the files."""

@@ -62,10 +62,16 @@ def wants_partition(source: Callable[..., object]) -> bool:
 
     Only a parameter without a default is ours: ``lambda group=group: ...`` binds a loop's variable.
     """
-    return any(
-        parameter.default is parameter.empty and parameter.kind in (POSITIONAL, EITHER)
-        for parameter in inspect.signature(source).parameters.values()
-    )
+    return bool(required_parameters(source))
+
+
+def required_parameters(source: Callable[..., object]) -> list[str]:
+    """The parameters that a callable must be given by place."""
+    return [
+        name
+        for name, parameter in inspect.signature(source).parameters.items()
+        if parameter.default is parameter.empty and parameter.kind in (POSITIONAL, EITHER)
+    ]
 
 
 def is_shared(source: UrlSource) -> bool:

@@ -7,8 +7,6 @@ are too many connections the oldest makes room, which in practice is one that se
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
 import socket
 import threading
 from collections.abc import Callable
@@ -20,6 +18,7 @@ import uvicorn
 from typing_extensions import Self
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from thunderbit_dagster.listening import listen
 from thunderbit_dagster.webhooks.receiver import Receiver
 
 DEFAULT_PORT: Final = 8720
@@ -27,12 +26,7 @@ MAX_CONNECTIONS: Final = 200
 MAX_HEADER_BYTES: Final = 16 * 1024
 CONNECTION_SECONDS: Final = 15.0
 """How long a sender may take for a delivery; the API itself gives up after as long."""
-_BACKLOG = 1024
 _GRACE_SECONDS = 5
-
-
-class AddressInUseError(OSError):
-    """The port is taken; the message names it."""
 
 
 @dataclass
@@ -48,7 +42,7 @@ class Server:
         on_ready: Called once when deliveries are accepted.
 
     Raises:
-        AddressInUseError: the port is taken.
+        PortInUseError: the port is taken.
     """
 
     receiver: Receiver
@@ -63,7 +57,7 @@ class Server:
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
-        self._listener = _listen(self.host, self.port)
+        self._listener = listen(self.host, self.port)
         self.port = self._listener.getsockname()[1]
         limits = _Limits(self.max_connections, self.connection_seconds)
         self._server = _Uvicorn(_config(self.receiver, limits), self._started)
@@ -183,27 +177,3 @@ def _config(receiver: Receiver, limits: _Limits) -> uvicorn.Config:
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if _is_ipv6(host) else socket.AF_INET
-    # asyncio sends answers without delay only on sockets that say they are TCP.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUseError(errno.EADDRINUSE, f"port {port} on {host} is in use") from None
-        raise
-    listener.setblocking(False)
-    return listener
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).version == 6  # noqa: PLR2004 - the version's own number
-    except ValueError:
-        return False

@@ -1,6 +1,5 @@
 """Serving the demo site: in the foreground, or in a thread for the length of a `with` block."""
 
-import socket
 from threading import Thread
 from types import TracebackType
 
@@ -10,8 +9,7 @@ from typing_extensions import Self
 
 from thunderbit_dagster.emulator.site.app import SLOW_SECONDS, create_app
 from thunderbit_dagster.emulator.site.catalog import urls
-
-BACKLOG = 128
+from thunderbit_dagster.listening import listen
 
 
 def serve(host: str = "127.0.0.1", port: int = 8710, *, revision: int = 1) -> None:
@@ -34,7 +32,7 @@ class Site:
 
     Raises:
         ValueError: there is no such revision.
-        OSError: on entering, when the port is taken.
+        PortInUseError: on entering, when the port is taken.
     """
 
     def __init__(
@@ -66,16 +64,7 @@ class Site:
         return urls(self.base_url, self.revision)
 
     def __enter__(self) -> Self:
-        # Listening before the thread starts: a client may connect at once, nobody has to poll for readiness.
-        # Named as TCP, so that asyncio switches Nagle's algorithm off: answers would wait 40 ms for it.
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((self._host, self._port))
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.listen(BACKLOG)
+        self._socket = listen(self._host, self._port)
         self._base_url = f"http://{self._host}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(_config(self._app))
         self._thread = Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="demo-site")
