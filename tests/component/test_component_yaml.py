@@ -318,6 +318,10 @@ class TestResource:
             project.root / "data" / "web"
         )
 
+    def test_an_empty_variable_is_not_the_root_of_the_project(self, project, monkeypatch):
+        monkeypatch.setenv("THUNDERBIT_DATA_URI", "")
+        assert "`base_uri` must be text that is not blank" in project.error("crawls: []")
+
 
 class TestSeveralInstances:
     ONE = "crawls:\n  - {name: one, urls: ['https://example.com/1'], request: {type: distill}}\n"

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 from crawl_world import crawl
 
-from thunderbit_dagster.submission.overlap import PARENT_TAG, SILENT_SECONDS, Predecessors
+from thunderbit_dagster.attempts import PARENT_RUN_TAG
+from thunderbit_dagster.submission.overlap import SILENT_SECONDS, Predecessors
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +68,7 @@ def test_one_that_writes_events_is_waited_for_until_it_has_ended(instance):
 
 def test_the_run_that_is_repeated_is_waited_for(instance):
     parent = started(instance, {TAG: "now"})
-    again = started(instance, {PARENT_TAG: parent.run_id})
+    again = started(instance, {PARENT_RUN_TAG: parent.run_id})
     assert waited(instance, again) == SILENT_SECONDS
     instance.add_run_tags(parent.run_id, {TAG: "done"})
     assert waited(instance, again) == 0

@@ -151,4 +151,6 @@ def store_from_project(root: Path) -> ParquetStore:
 
 def store_at(base_uri: str, root: Path) -> ParquetStore:
     """A store whose base, when it is a relative path, begins at ``root``."""
-    return ParquetStore(base_uri if "://" in base_uri else root / Path(base_uri).expanduser())
+    if "://" in base_uri or not base_uri.strip():
+        return ParquetStore(base_uri)
+    return ParquetStore(root / Path(base_uri).expanduser())

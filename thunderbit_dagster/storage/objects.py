@@ -17,7 +17,8 @@ import pyarrow.fs as pafs
 from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import MemoryStore, ObjectStore, from_url
 
-from thunderbit_dagster.storage.errors import StorageError, first_line
+from thunderbit_dagster.storage import credentials
+from thunderbit_dagster.storage.errors import StorageError
 
 PART_BYTES: Final = 8 * 1024 * 1024
 MAX_PARTS_IN_FLIGHT: Final = 2
@@ -56,13 +57,13 @@ def connect(base_uri: str) -> ObjectBackend:
     """The store of a bucket URI, with the credentials of obstore's own environment chain. Sends nothing.
 
     Raises:
-        StorageError: a setting is missing, such as the Azure account.
+        StorageError: a setting is missing, such as the Azure account; the text names the variables.
     """
     scheme, _, name = base_uri.partition("://")
     try:
         store = _memory(name) if scheme == "memory" else _bucket(base_uri)
     except BaseError as error:
-        raise StorageError(f"Could not set up {base_uri}: {first_line(error)}.") from None
+        raise StorageError(f"Could not set up {base_uri}: {credentials.reason(base_uri, error)}.") from None
     return ObjectBackend(base_uri, store)
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from obstore.exceptions import BaseError, PreconditionError
 
 from thunderbit_dagster.expected import TEXT, instance_of, require
-from thunderbit_dagster.storage import objects
+from thunderbit_dagster.storage import credentials, objects
 from thunderbit_dagster.storage.backend import Backend
 from thunderbit_dagster.storage.drift import conform, differences
 from thunderbit_dagster.storage.errors import PartitionNotFoundError, SchemaDriftError, StorageError, first_line
@@ -287,11 +287,11 @@ class ParquetStore:
             except FileNotFoundError as error:
                 raise PartitionNotFoundError(f"There is nothing at {self._backend.uri(key)}.") from error
             except PreconditionError as error:
-                reason = first_line(error)
+                reason = credentials.reason(self.base_uri, error)
                 if attempt < READ_ATTEMPTS - 1:
                     continue
             except (OSError, BaseError, pa.ArrowException) as error:
-                reason = first_line(error)
+                reason = credentials.reason(self.base_uri, error)
             break
         # Without its cause: an object store's error may quote request URLs, and those may carry a signature.
         raise StorageError(f"Could not read {self._backend.uri(key)}: {reason}.")

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
+from thunderbit_dagster.storage import credentials
 from thunderbit_dagster.storage import rows as arrow_rows
 from thunderbit_dagster.storage.backend import Backend, Sink
-from thunderbit_dagster.storage.errors import PublishError, StorageError, first_line
+from thunderbit_dagster.storage.errors import PublishError, StorageError
 from thunderbit_dagster.storage.layout import describe, partition_path
 from thunderbit_dagster.storage.schema import SCHEMA_VERSION, FailedRow, SucceededRow, Table
 from thunderbit_dagster.version import __version__
@@ -257,10 +258,11 @@ class PartitionWriter:
         try:
             yield
         except (OSError, BaseError) as error:
-            where = f"the {table} table of {describe(self._crawl, self._dimensions)} at {self._uri(table)}"
+            uri = self._uri(table)
+            where = f"the {table} table of {describe(self._crawl, self._dimensions)} at {uri}"
             text = (
-                f"Could not write {where}: {first_line(error)}. {_what_readers_see(self._published)} "
-                f"{_what_to_do(error)}, then materialize the partition again."
+                f"Could not write {where}: {credentials.reason(uri, error)}. {_what_readers_see(self._published)} "
+                f"{_what_to_do(uri, error)}, then materialize the partition again."
             )
             # An object store's error may quote request URLs, and those may carry a signature.
             raise PublishError(text) from (error if isinstance(error, OSError) else None)
@@ -275,7 +277,9 @@ def _what_readers_see(published: list[Table]) -> str:
     )
 
 
-def _what_to_do(error: BaseException) -> str:
+def _what_to_do(uri: str, error: BaseException) -> str:
+    if credentials.none_found(uri, error):
+        return "Give this process credentials"
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT):
         return "Free space on the disk or raise the quota"
