@@ -108,7 +108,7 @@ def build_crawl_definitions(
             submit_job_name(crawl),
             selection=dg.AssetSelection.assets(crawl.key("submissions")),
             executor_def=job_executor,
-            description=f"Send the URLs of the crawl `{crawl.name}` as batch jobs; the sensor has them collected.",
+            description=f"Send the URLs of the crawl `{crawl.name}` as batch jobs. The sensor has them collected.",
         )
         for crawl in crawls
     ]

@@ -71,11 +71,11 @@ def lateness_metadata(crawl: Crawl, partition: Partition, jobs: Sequence[JobShar
     late = crawl.lateness(partition, max(share.at for share in jobs)) if jobs else None
     if late is None:
         return {}
-    number = {"hours from its date to the fetch": dg.MetadataValue.float(round(late.total_seconds() / 3600, 2))}
+    number = {"hours from date to fetch": dg.MetadataValue.float(round(late.total_seconds() / 3600, 2))}
     if late < timedelta(days=1):
         return {**number}
     words = f"Fetched {late.days:,} day(s) after {partition.date} was over: pages as they were then, not on that date."
-    return {**number, "fetched later": dg.MetadataValue.text(words)}
+    return {**number, "fetched late": dg.MetadataValue.text(words)}
 
 
 def failure(

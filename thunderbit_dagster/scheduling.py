@@ -30,14 +30,20 @@ def build_schedule(crawl: Crawl, job_name: str, status: dg.DefaultScheduleStatus
         cron_schedule=bound.crons if len(bound.crons) > 1 else bound.cron,
         execution_timezone=bound.timezone,
         default_status=status,
-        description=f"Submits the crawl `{crawl.name}`, all URL partitions "
-        + (f"within {bound.spread} after each tick." if bound.spread else "in one run."),
+        description=_description(crawl, bound),
     )
     def submit_new(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         with dg.partition_loading_context(dynamic_partitions_store=context.instance):
             return tick_requests(crawl, bound, context.instance, context.scheduled_execution_time, as_sets=as_sets)
 
     return submit_new
+
+
+def _description(crawl: Crawl, bound: BoundSchedule) -> str:
+    what = "all URL partitions" if crawl.has_url_keys else "all URLs"
+    of = " of each new date" if crawl.cadence else ""
+    how = f"spread over {bound.spread} after each tick" if bound.spread else "in one run"
+    return f"Submits the crawl `{crawl.name}`: {what}{of}, {how}."
 
 
 def tick_requests(

@@ -119,24 +119,24 @@ def test_the_check_passed_over_all_rows(page: Page) -> None:
     page.click("Checks")
     page.click("conservation")
     page.shows("conservation Succeeded", "Evaluation result Passed")
-    page.shows("partitions audited 11", f"rows failed {FAILURES}", f"rows succeeded {PAGES}", f"urls submitted {URLS}")
+    page.shows("partitions checked 11", f"rows failed {FAILURES}", f"rows succeeded {PAGES}", f"urls submitted {URLS}")
     page.keep("checks")
     page.click("success_rate")
     page.shows("partitions are below 95%")
     page.keep("check-success-rate")
     page.click("duplicate_content")
-    page.shows("Different pages of a partition")
+    page.shows("No two pages of a partition")
     page.keep("check-duplicate-content")
 
 
 @pytest.mark.usefixtures("backfill")
 def test_numbers_plot_over_the_partitions(page: Page) -> None:
     page.open("/assets/harbour/succeeded")
-    page.shows("Row count", "Metadata")
+    page.shows("Storage", "Metadata")
     page.click("Plots")
-    page.shows("credits estimated", "credits used", "dagster/row_count", "success rate", "urls submitted")
+    page.shows("credits estimated", "credits used", "dagster/partition_row_count", "success rate", "urls submitted")
     page.shows("When graphing values by partition")
-    page.scroll_to("dagster/row_count")
+    page.scroll_to("dagster/partition_row_count")
     page.until(lambda: page.drawn_canvases() >= 5, "five plots")
     page.keep("plots")
 
@@ -145,10 +145,12 @@ def test_numbers_plot_over_the_partitions(page: Page) -> None:
 def test_an_event_tells_rows_jobs_and_a_preview(page: Page) -> None:
     page.open("/assets/harbour/succeeded?view=partitions")
     page.click("guides-n-z")
-    page.shows("guides-n-z Materialized", "urls submitted 14", "dagster/row_count 13", "success rate 0.9286")
+    page.shows("guides-n-z Materialized", "success rate 0.9286 urls submitted 14 dagster/partition_row_count 13")
     page.shows("job status urls of this partition urls in the job seconds credits used distill/batch_")
     page.shows("COMPLETED 14 100", "url title begins", "urls=guides-n-z/rows.parquet")
     page.keep("partition")
+    page.scroll_to("thunderbit/record")
+    page.keep("partition-end")
     page.click("Events")
     page.shows("Partition reference-q-z materialized in run")
     page.click("guides-n-z")
@@ -159,8 +161,16 @@ def test_an_event_tells_rows_jobs_and_a_preview(page: Page) -> None:
 @pytest.mark.usefixtures("backfill")
 def test_failures_are_named_by_their_codes(page: Page) -> None:
     page.open("/assets/harbour/failed?view=partitions&partition=guides-n-z")
-    page.shows("dagster/row_count 1", "failures by code", "code class rows SCRAPE_TARGET_NOT_FOUND permanent 1")
+    page.shows("urls submitted 14 dagster/partition_row_count 1 permanent failures 1 failures by code")
+    page.shows("code class rows SCRAPE_TARGET_NOT_FOUND permanent 1")
     page.keep("failures")
+
+
+@pytest.mark.usefixtures("backfill")
+def test_submissions_tell_urls_jobs_and_the_credits_expected(page: Page) -> None:
+    page.open("/assets/harbour/submissions?view=partitions&partition=guides-n-z")
+    page.shows("urls submitted 14 urls refused 0 urls repeated 0 batch jobs 1 credits estimated 14")
+    page.keep("submissions")
 
 
 @pytest.mark.usefixtures("backfill")
@@ -174,5 +184,5 @@ def test_mended_and_clicked_again_the_failed_partition_is_materialized(page: Pag
     page.open("/assets/harbour/succeeded?view=partitions")
     page.shows("Failed (0) Materialized (12)")
     page.click("partners")
-    page.shows("partners Materialized", "urls submitted 2", "dagster/row_count 2", "/guides/install")
+    page.shows("partners Materialized", "urls submitted 2 dagster/partition_row_count 2", "/guides/install")
     page.keep("partition-mended")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from crawl_world import crawl
 from pydantic import BaseModel, Field
 
 from thunderbit_dagster import (
@@ -184,14 +185,6 @@ def test_lineage_reaches_into_extracted_rows_and_refuses_columns_that_are_not_th
         column_lineage(docs_crawl(), {"text": ["mark", "items"]})
 
 
-def test_a_partition_says_how_many_rows_it_has_where_the_ui_and_dagsters_own_libraries_look(line, pages):
-    docs = line({"a": pages.urls(3), "b": pages.urls(1)})
-    docs.through("a", "b")
-    for key, rows in {"a": 3, "b": 1}.items():
-        metadata = docs.metadata("succeeded", key)
-        assert metadata["dagster/row_count"].value == metadata["dagster/partition_row_count"].value == rows
-
-
 @pytest.mark.parametrize(
     ("columns", "table", "text"),
     [
@@ -203,3 +196,28 @@ def test_lineage_of_what_there_is_not_is_refused_by_name(columns, table, text):
     crawl = Crawl(name="docs", urls=[], request=Distill())
     with pytest.raises(ValueError, match=text):
         column_lineage(crawl, columns, table)
+
+
+def row_counts(metadata):
+    return {name: value.value for name, value in metadata.items() if name.endswith("row_count")}
+
+
+def test_rows_are_counted_under_the_one_of_dagsters_keys_that_says_of_what(line, pages):
+    cut, whole = line({"a": pages.urls(3), "b": pages.urls(1)}), line(crawl(pages.urls(2)))
+    cut.through("a", "b")
+    whole.through()
+    assert row_counts(cut.metadata("succeeded", "a")) == {"dagster/partition_row_count": 3}
+    assert row_counts(cut.metadata("failed", "b")) == {"dagster/partition_row_count": 0}
+    assert row_counts(whole.metadata("succeeded")) == {"dagster/row_count": 2}
+
+
+def test_what_people_ask_for_stands_first_and_the_record_of_the_machine_last(line, pages):
+    docs = line(crawl({"a": [*pages.urls(2), *pages.urls(1, "missing")]}, cadence=DAILY))
+    docs.through("2026-11-01|a", "2026-11-01|a")
+    order = {asset: list(docs.metadata(asset, "2026-11-01|a")) for asset in ("submissions", "succeeded", "failed")}
+    assert order["submissions"][:2] == ["urls submitted", "urls refused"]
+    assert order["succeeded"][:3] == ["success rate", "urls submitted", "dagster/partition_row_count"]
+    assert order["failed"][:3] == ["urls submitted", "dagster/partition_row_count", "permanent failures"]
+    assert {names[-1] for names in order.values()} == {"thunderbit/record"}
+    # The API sent one row for each URL, so there is nothing to say of others.
+    assert not any("dropped" in name for names in order.values() for name in names)

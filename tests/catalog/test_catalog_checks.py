@@ -125,7 +125,8 @@ def test_pages_without_text_are_counted_and_named(line, pages):
     check = evaluations(run)[BLANK_DOCUMENTS]
     assert (check.passed, check.severity) == (False, WARN)
     shown = numbers(check)
-    assert (shown["pages without content"], shown["pages"], shown["partitions with pages without content"]) == (2, 5, 1)
+    assert (shown["pages without content"], shown["pages checked"]) == (2, 5)
+    assert shown["partitions with pages without content"] == 1
     assert shown["share of pages without content"] == 0.4
     assert records(check.metadata["list of pages without content"]) == [{"partition": "a", "url": url} for url in empty]
     assert evaluations(run)[DUPLICATE_CONTENT].passed

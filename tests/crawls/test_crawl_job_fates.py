@@ -116,8 +116,8 @@ def test_rows_left_out_doubled_invented_and_shuffled_leave_each_url_with_one_row
     for row in docs.rows("succeeded"):
         assert row["title"].removeprefix("Page ") in row["url"]
     metadata = docs.metadata("succeeded")
-    assert metadata["rows of no URL of ours"].value == 1
-    assert metadata["rows sent twice by the API"].value == 1
+    assert metadata["rows of other URLs dropped"].value == 1
+    assert metadata["repeated rows dropped"].value == 1
 
 
 def test_a_job_that_never_ends_is_given_up_at_its_deadline(line, pages, spoiled):

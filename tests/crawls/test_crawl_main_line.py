@@ -40,13 +40,13 @@ def test_the_ui_shows_rows_credits_jobs_failures_and_a_preview_of_each_partition
     succeeded, failed = docs.metadata("succeeded", "guides"), docs.metadata("failed", "guides")
 
     numbers = {name: value.value for name, value in succeeded.items() if isinstance(value.value, int | float)}
-    assert numbers["dagster/row_count"] == 3
+    assert numbers["dagster/partition_row_count"] == 3
     assert numbers["urls submitted"] == 6
     assert numbers["success rate"] == 0.5
     assert numbers["credits estimated"] == 3
     assert numbers["credits used"] == pytest.approx(4 * 5 / 6, abs=0.01)
     assert numbers["longest job (s)"] >= 0
-    assert failed["dagster/row_count"].value == 3
+    assert failed["dagster/partition_row_count"].value == 3
     assert records(failed["failures by code"]) == [
         {"code": "SCRAPE_TARGET_NOT_FOUND", "class": "permanent", "rows": 2},
         {"code": "INVALID_INPUT", "class": "permanent", "rows": 1},
@@ -83,10 +83,11 @@ def test_submissions_show_what_was_sent_what_was_refused_and_the_credits_expecte
     docs = line(one_partition(urls, request=Distill(summary=True)))
     docs.submit()
     metadata = docs.metadata("submissions")
-    numbers = {name: metadata[name].value for name in ("urls", "urls in jobs", "urls refused", "urls repeated")}
-    assert numbers == {"urls": 4, "urls in jobs": 2, "urls refused": 1, "urls repeated": 1}
+    numbers = {name: metadata[name].value for name in ("urls submitted", "urls refused", "urls repeated")}
+    assert numbers == {"urls submitted": 4, "urls refused": 1, "urls repeated": 1}
     assert metadata["credits estimated"].value == 2 * (1 + 4)
-    assert [row["job"] for row in records(metadata["jobs"])] == [f"distill/{docs.jobs[0].id}"]
+    [job] = records(metadata["jobs"])
+    assert (job["job"], job["urls in the job"]) == (f"distill/{docs.jobs[0].id}", 2)
     assert [row["url"] for row in records(metadata["refused"])] == ["ftp://example.com/"]
     docs.until_jobs_end()
 
@@ -183,7 +184,7 @@ def test_the_check_run_alone_audits_everything_in_storage(line, pages, tmp_path)
 
     sound = evaluate()
     assert sound.passed
-    assert sound.metadata["partitions audited"].value == 2
+    assert sound.metadata["partitions checked"].value == 2
     (tmp_path / "data" / docs.crawl.name / "failed" / "urls=b" / "rows.parquet").unlink()
     broken = evaluate()
     assert not broken.passed

@@ -1,5 +1,6 @@
 """Truth per partition: what fails takes only its own partitions with it, and the next run continues there."""
 
+import dagster as dg
 from crawl_world import crawl, failure_of, records, resource
 
 from thunderbit_dagster import UrlFile
@@ -135,17 +136,29 @@ def test_the_failed_step_shows_a_table_of_partitions_and_reasons(line):
 
 
 BACKFILL = {"dagster/backfill": "abcdefgh"}
+CHECKS = {"conservation", "success_rate", "blank_documents", "duplicate_content"}
+
+
+def evaluated(docs, run):
+    """The checks that the event log has of a run, which is more than a step that fails hands back."""
+    events = docs.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    return {one.check_name: one for event in events if (one := event.dagster_event.event_specific_data)}
 
 
 def test_in_a_backfill_the_good_partitions_are_published_before_the_run_fails(line, pages, tmp_path):
     """Dagster skips the step that collects, and a backfill does not look at what comes after its last run."""
     lists = {"a": pages.urls(2), "b": UrlFile(tmp_path / "urls.txt"), "c": pages.urls(1)}
     docs = line(crawl(lists))
-    description, reasons = failure_of(docs.materialize_all(tags=BACKFILL))
+    run = docs.materialize_all(tags=BACKFILL)
+    description, reasons = failure_of(run)
     assert list(reasons) == ["b"]
     assert "2 other partition(s) of this run are done" in description
     assert docs.published("submissions") == docs.published("succeeded") == docs.published("failed") == {"a", "c"}
     assert docs.urls("succeeded", urls="a") == lists["a"]
+    checks = evaluated(docs, run)
+    assert set(checks) == CHECKS
+    assert checks["conservation"].passed
+    assert checks["conservation"].metadata["partitions checked"].value == 2
     assert docs.tick_and_launch() == []
     assert docs.posts == 1
 

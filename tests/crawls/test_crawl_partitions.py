@@ -17,7 +17,7 @@ def test_the_urls_of_many_partitions_are_packed_into_full_jobs(line, pages):
     for name, urls in lists.items():
         assert docs.urls("succeeded", urls=name) == urls
     everything = docs.metadata("succeeded", "part-1")
-    assert everything["dagster/row_count"].value == 7
+    assert everything["dagster/partition_row_count"].value == 7
 
 
 def test_a_range_over_dates_and_url_partitions_fills_every_cell(line, pages):

@@ -44,7 +44,13 @@ from thunderbit_dagster.polling.ready import (
     collectable,
     given_up,
 )
-from thunderbit_dagster.polling.sensor import CRAWL_TAG, SUBMISSIONS_TAG, Tick, past_runs, run_request
+from thunderbit_dagster.polling.sensor import (
+    CRAWL_TAG,
+    SUBMISSIONS_TAG,
+    Tick,
+    past_runs,
+    run_request,
+)
 from thunderbit_dagster.polling.watch import SETTLE_SECONDS, OpenSubmission, Watch, _uncollected, next_low
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import RANGE_END_TAG, RANGE_START_TAG
@@ -377,22 +383,23 @@ def test_run_keys_are_new_for_each_attempt_and_each_set():
     assert again in keys
 
 
-def collect_run(instance, status, *submission_ids):
+def collect_run(instance, status, *submission_ids, tag=SUBMISSIONS_TAG):
     run = dg.DagsterRun(
         job_name="docs_collect",
         status=status,
-        tags={CRAWL_TAG: "docs", SUBMISSIONS_TAG: ",".join(submission_ids)},
+        tags={CRAWL_TAG: "docs", tag: ",".join(submission_ids)},
     )
     instance.add_run(run)
     return instance.get_run_record_by_id(run.run_id).update_timestamp.timestamp()
 
 
-def test_runs_under_way_and_runs_that_failed():
+@pytest.mark.parametrize("tag", [SUBMISSIONS_TAG, f"{SUBMISSIONS_TAG}_2"])
+def test_runs_under_way_and_runs_that_failed(tag):
     with dg.DagsterInstance.ephemeral() as instance:
-        at = collect_run(instance, dg.DagsterRunStatus.STARTED, "s1", "s2")
-        collect_run(instance, dg.DagsterRunStatus.FAILURE, "s3")
-        collect_run(instance, dg.DagsterRunStatus.CANCELED, "s3")
-        collect_run(instance, dg.DagsterRunStatus.SUCCESS, "s4")
+        at = collect_run(instance, dg.DagsterRunStatus.STARTED, "s1", "s2", tag=tag)
+        collect_run(instance, dg.DagsterRunStatus.FAILURE, "s3", tag=tag)
+        collect_run(instance, dg.DagsterRunStatus.CANCELED, "s3", tag=tag)
+        collect_run(instance, dg.DagsterRunStatus.SUCCESS, "s4", tag=tag)
         runs = past_runs(instance, crawl(), at - 60, at)
     assert set(runs.active) == {"s1", "s2"}
     # A run that ended well but left its submission open has failed it.

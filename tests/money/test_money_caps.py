@@ -331,4 +331,5 @@ def test_the_uses_of_credits_plot_on_one_asset_of_all_crawls(line, pages):
     records = docs.instance.fetch_observations(dg.AssetRecordsFilter(CREDITS), limit=2).records
     shown = {name: value.value for r in records for name, value in r.asset_observation.metadata.items()}
     assert (shown["credits reserved"], shown["credits used"]) == (2, 2)
+    assert (shown["crawl"], shown["job"]) == (docs.crawl.name, f"distill/{docs.jobs[0].id}")
     assert resource(docs.emulator).api_key not in str(shown)

@@ -122,7 +122,7 @@ def observation(verdict: Verdict, by: str) -> dg.AssetObservation | None:
     return dg.AssetObservation(
         seen.asset_key,
         partition=seen.partition,
-        metadata={**seen.metadata, "cancelled by": by, "outcome": verdict.text},
+        metadata={"outcome": verdict.text, "cancelled by": by, **seen.metadata},
     )
 
 

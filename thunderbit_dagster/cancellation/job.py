@@ -30,8 +30,14 @@ def recent(crawl: Crawl, now: float) -> float:
 
 def build_cancel_job(crawl: Crawl, executor: dg.ExecutorDefinition) -> dg.JobDefinition:
     """The job ``{crawl}_cancel``: stops the open batch jobs of the partitions that it is launched for."""
+    text = f"Stop the open batch jobs of {'a partition of ' if crawl.partitions_def else ''}the crawl `{crawl.name}`."
 
-    @dg.op(name=f"{crawl.name}__cancel", out=dg.Out(dg.Nothing))
+    @dg.op(
+        name=f"{crawl.name}__cancel",
+        description=text,
+        out=dg.Out(dg.Nothing),
+        tags={"kind": "thunderbit"},
+    )
     def cancel(context: dg.OpExecutionContext, thunderbit: ThunderbitResource) -> None:
         CancelRun(context, crawl, thunderbit).execute()
 
@@ -39,8 +45,8 @@ def build_cancel_job(crawl: Crawl, executor: dg.ExecutorDefinition) -> dg.JobDef
         name=cancel_job_name(crawl),
         partitions_def=crawl.partitions_def,
         executor_def=executor,
-        description=f"Stop the open batch jobs of a partition of the crawl `{crawl.name}`. What is finished is billed, "
-        "kept, and collected by the sensor; a job that several partitions share stops for all of them.",
+        description=f"{text} What is finished is billed, kept, and collected by the sensor; a job that several "
+        "partitions share stops for all of them.",
     )
     def cancel_partition() -> None:
         cancel()

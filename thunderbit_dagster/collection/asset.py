@@ -7,11 +7,13 @@ from functools import cached_property
 
 import dagster as dg
 
+from thunderbit_dagster.api.codes import JobKind
 from thunderbit_dagster.cancellation.interrupted import stopping_jobs
 from thunderbit_dagster.catalog import table_spec
 from thunderbit_dagster.collection.collect import Collection
 from thunderbit_dagster.collection.partition import PartitionReport
-from thunderbit_dagster.collection.view import failed_metadata, succeeded_metadata
+from thunderbit_dagster.collection.quality import check_partitions
+from thunderbit_dagster.collection.view import Written, failed_metadata, succeeded_metadata
 from thunderbit_dagster.collection.wait import Waiter, sensor_is_polling
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.extraction.output import Output, output_of
@@ -27,6 +29,10 @@ from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import COLLECT_POOL, Step, collect_step, is_backfill, run_partitions
 from thunderbit_dagster.storage.store import ParquetStore
 
+PAGES = {
+    JobKind.DISTILL: "Pages that were fetched, one row for each URL: Markdown and metadata.",
+    JobKind.EXTRACT: "Pages that were fetched, one row for each URL: the typed items, and the data as it came.",
+}
 CLOCK_SLACK_SECONDS = 3_600.0
 """How far the clocks of two machines that write to one event log may differ."""
 
@@ -72,29 +78,33 @@ def collect_sent(
     thunderbit: ThunderbitResource,
     partitions: Sequence[Partition],
 ) -> Mapping[Partition, str]:
-    """Collect and mark partitions within the step that sent them; what could not be published, and why."""
+    """Collect, mark and check partitions within the step that sent them; what could not be published, and why."""
     run = CollectionRun(context, crawl, store, thunderbit, partitions)
-    publish(context, [crawl.key("succeeded"), crawl.key("failed")], run.guarded(), {}, complete=False)
+    published = run.guarded()
+    publish(context, [crawl.key("succeeded"), crawl.key("failed")], published, {}, complete=False)
+    for evaluated in check_partitions(context.instance, crawl, store, [one.partition for one in published]):
+        context.log_event(evaluated)  # type: ignore[arg-type] # Dagster takes it, though its annotation leaves it out
     return run.problems
 
 
 def _specs(crawl: Crawl, store: ParquetStore) -> list[dg.AssetSpec]:
     schemas = output_of(crawl.request).schemas
+    files = "one file" if crawl.partitions_def is None else "one file for each partition"
     return [
         table_spec(
             crawl,
             store,
             "succeeded",
             schemas["succeeded"],
-            "Pages that were fetched, one row a URL. Parquet, one file a partition.",
+            f"{PAGES[crawl.request.kind]} Parquet, {files}.",
         ),
         table_spec(
             crawl,
             store,
             "failed",
             schemas["failed"],
-            "URLs that gave no page, one row each, with the reason and whether a retry can help. "
-            "Parquet, one file a partition.",
+            f"URLs that gave no page, one row each, with the reason and whether a retry can help. Parquet, {files}, "
+            "published together with `succeeded`.",
         ),
     ]
 
@@ -239,15 +249,14 @@ class CollectionRun:
         collected = to_metadata(
             Collected(submission_id=submission.id, succeeded=pair.succeeded.rows, failed=pair.failed.rows)
         )
-        schemas = self.output.schemas
-        collected |= lateness_metadata(self.crawl, partition, submission.jobs)
+        schemas, partitioned = self.output.schemas, partition.key is not None
+        late = lateness_metadata(self.crawl, partition, submission.jobs)
+        succeeded = Written(pair.succeeded, schemas["succeeded"], partitioned)
+        failed = Written(pair.failed, schemas["failed"], partitioned)
         return Published(
             partition,
             {
-                self.crawl.key("succeeded"): {
-                    **succeeded_metadata(report, pair.succeeded, schemas["succeeded"]),
-                    **collected,
-                },
-                self.crawl.key("failed"): {**failed_metadata(report, pair.failed, schemas["failed"]), **collected},
+                self.crawl.key("succeeded"): {**succeeded_metadata(report, succeeded, late), **collected},
+                self.crawl.key("failed"): {**failed_metadata(report, failed, late), **collected},
             },
         )

@@ -39,7 +39,8 @@ def build_conservation_check(crawl: Crawl, store: ParquetStore) -> dg.AssetCheck
     @dg.asset_check(
         asset=crawl.key("succeeded"),
         name=CONSERVATION,
-        description="Every submitted URL lies in `succeeded` or `failed`, and both tables are of one submission.",
+        description="No URL is lost: every submitted one has its row in `succeeded` or `failed`, as counted in the "
+        "files, and both tables are of the same submission. Anything else is an error.",
         additional_deps=[crawl.key("failed")],
     )
     def conservation(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -64,7 +65,7 @@ def audits_of(
 def audit_partitions(
     instance: dg.DagsterInstance, crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The checks of ``succeeded`` for some partitions, evaluated by a run that is not of the asset."""
+    """The checks ``conservation`` and, of an extraction, ``schema_drift`` for some partitions, as events."""
     yield evaluation(crawl, CONSERVATION, result_of(audits_of(instance, crawl, store, partitions)))
     if isinstance(crawl.request, Extract):
         named = [partition.dimensions for partition in partitions]
@@ -114,11 +115,12 @@ def result_of(audits: list[Audit]) -> dg.AssetCheckResult:
         "urls submitted": sum(one.submitted for one in audits),
         "rows succeeded": sum(one.succeeded for one in audits),
         "rows failed": sum(one.failed for one in audits),
-        "partitions audited": len(audits),
+        "partitions checked": len(audits),
     }
     fault_table = table({"partition": "string", "fault": "string"}, ((str(one.partition), one.fault) for one in faults))
     return dg.AssetCheckResult(
         passed=not faults,
         severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(faults):,} of {len(audits):,} partitions do not add up" if faults else None,
         metadata={**numbers, **({"faults": fault_table} if faults else {})},
     )

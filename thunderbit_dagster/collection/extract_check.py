@@ -78,7 +78,8 @@ def build_schema_drift_checks(crawl: Crawl, store: ParquetStore) -> list[dg.Asse
     @dg.asset_check(
         asset=crawl.key("succeeded"),
         name=SCHEMA_DRIFT,
-        description="Extracted rows fit the schema, and older partitions have the types of today.",
+        description="Extracted rows fit the crawl's schema, and the files of older partitions have its types; what "
+        "does not fit is kept, and is a warning.",
     )
     def schema_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         stored = store.partitions(crawl.name, "succeeded")

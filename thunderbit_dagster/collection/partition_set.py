@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from thunderbit_dagster.collection.asset import collect_partitions
-from thunderbit_dagster.collection.checks import audit_partitions
-from thunderbit_dagster.collection.quality import quality_evaluations
+from thunderbit_dagster.collection.quality import check_partitions
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import COLLECT_POOL, PartitionSet, collect_set_job_name, collect_set_op
@@ -19,10 +18,11 @@ def build_collect_set_job(crawl: Crawl, store: ParquetStore, executor: dg.Execut
     It marks each partition and evaluates the checks of ``succeeded``, as a run of the assets does. Not for a crawl
     without partitions.
     """
+    text = f"Publish what the ended batch jobs of any partitions of the crawl `{crawl.name}` brought."
 
     @dg.op(
         name=collect_set_op(crawl),
-        description=f"Publish the finished batch jobs of any partitions of the crawl `{crawl.name}`.",
+        description=text,
         out=dg.Out(dg.Nothing),
         tags={"kind": "thunderbit"},
         pool=COLLECT_POOL,
@@ -32,13 +32,11 @@ def build_collect_set_job(crawl: Crawl, store: ParquetStore, executor: dg.Execut
     ) -> Iterator[dg.AssetCheckEvaluation]:
         del config  # read from the run, where other runs find it as well
         partitions = collect_partitions(context, crawl, store, thunderbit)
-        if partitions:
-            yield from audit_partitions(context.instance, crawl, store, partitions)
-            yield from quality_evaluations(crawl, store, partitions)
+        yield from check_partitions(context.instance, crawl, store, partitions)
 
     @dg.job(
         name=collect_set_job_name(crawl),
-        description=f"Publish the finished batch jobs of any partitions of the crawl `{crawl.name}`.",
+        description=f"{text} The sensor launches it.",
         executor_def=executor,
     )
     def collect() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import dagster as dg
 
-from thunderbit_dagster.collection.checks import evaluation, stored_partitions
+from thunderbit_dagster.collection.checks import audit_partitions, evaluation, stored_partitions
 from thunderbit_dagster.collection.partition import BLANK_COUNT, is_blank
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.partitions import Partition
@@ -61,10 +61,13 @@ def build_quality_checks(crawl: Crawl, store: ParquetStore) -> dg.AssetChecksDef
     return quality
 
 
-def quality_evaluations(
-    crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
+def check_partitions(
+    instance: dg.DagsterInstance, crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
 ) -> Iterator[dg.AssetCheckEvaluation]:
-    """The same checks, evaluated by a run that is not of the asset."""
+    """All checks of ``succeeded`` for some partitions, by a step that is not of them; none without partitions."""
+    if not partitions:
+        return
+    yield from audit_partitions(instance, crawl, store, partitions)
     for result in quality_results(crawl, store, partitions):
         yield evaluation(crawl, result.check_name or "", result)
 
@@ -72,12 +75,15 @@ def quality_evaluations(
 def check_specs(crawl: Crawl) -> list[dg.AssetCheckSpec]:
     """The checks of a crawl; none blocks."""
     texts = {
-        BLANK_DOCUMENTS: "Every page that succeeded has text, or extracted rows.",
-        DUPLICATE_CONTENT: "Different pages of a partition have different content.",
+        BLANK_DOCUMENTS: "Every page in `succeeded` has text or extracted rows; a blank one is a warning.",
+        DUPLICATE_CONTENT: "No two pages of a partition have the same content, as login and error pages do; two are a "
+        "warning. A page and what redirects to it are one.",
     }
     if crawl.success_rate is not None:
         warn, error = crawl.success_rate
-        texts[SUCCESS_RATE] = f"At least {warn:.0%} of each partition's URLs succeed; below {error:.0%} is an error."
+        texts[SUCCESS_RATE] = (
+            f"At least {warn:.0%} of each partition's URLs succeed; less is a warning, less than {error:.0%} an error."
+        )
     asset = crawl.key("succeeded")
     return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in texts.items()]
 
@@ -197,7 +203,7 @@ def _page_result(
     numbers = {
         what: total,
         f"share of {what}": round(total / pages, 4) if pages else 0.0,
-        "pages": pages,
+        "pages checked": pages,
         "partitions checked": len(measured),
         f"partitions with {what}": len(worst),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 import pyarrow as pa
@@ -17,23 +19,51 @@ from thunderbit_dagster.tables import table
 PREVIEW_CHARACTERS = 160
 
 
-def succeeded_metadata(report: PartitionReport, published: Published, schema: pa.Schema) -> Metadata:
-    """Rows, credits, jobs and a preview."""
-    used = [share for job in report.jobs if (share := job.credits_share) is not None]
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A table that was published: of one partition, or of a crawl that has none."""
+
+    published: Published
+    schema: pa.Schema
+    partitioned: bool
+
+    @property
+    def rows(self) -> Metadata:
+        """The row count under the one of Dagster's two keys that says whether it is of a partition or of the table."""
+        return {"dagster/partition_row_count" if self.partitioned else "dagster/row_count": self.published.rows}
+
+    @property
+    def place(self) -> Metadata:
+        """Where the file is, how large, and what its columns are."""
+        return {
+            "dagster/size_bytes": self.published.size_bytes,
+            "dagster/uri": dg.MetadataValue.url(self.published.uri),
+            "dagster/column_schema": column_schema(self.schema),
+        }
+
+
+def succeeded_metadata(report: PartitionReport, written: Written, late: Metadata) -> Metadata:
+    """Rows, credits, jobs and a preview; what people ask for first stands first."""
     seconds = [job.seconds for job in report.jobs if job.seconds is not None]
-    numbers: dict[str, float] = {
-        "urls submitted": report.submitted,
+    return {
         "success rate": round(report.succeeded / report.submitted, 4) if report.submitted else 1.0,
-        "credits estimated": report.credits_estimated,
-        "markdown characters": report.markdown_bytes,
-        "rows sent twice by the API": report.duplicated,
-        "rows of no URL of ours": report.foreign,
+        "urls submitted": report.submitted,
+        **written.rows,
+        **late,
+        **(_output(report.output) if report.output else {"markdown characters": report.markdown_bytes}),
+        **_credits(report),
+        **({"longest job (s)": round(max(seconds), 2)} if seconds else {}),
+        **_dropped(report),
+        **written.place,
+        "jobs": job_table(report.jobs),
+        "preview": _preview(report.preview),
     }
-    measured = _bill(sum(used), report.credits_estimated) if used else {}
-    longest = {"longest job (s)": max(seconds)} if seconds else {}
-    tables = {"jobs": job_table(report.jobs), "preview": _preview(report.preview)}
-    output = _output(report.output) if report.output else {}
-    return {**numbers, **output, **measured, **longest, **_table_metadata(published, schema), **tables}
+
+
+def _dropped(report: PartitionReport) -> Metadata:
+    """What the API sent beside one row for each URL; nothing, as a rule."""
+    numbers = {"repeated rows dropped": report.duplicated, "rows of other URLs dropped": report.foreign}
+    return {name: number for name, number in numbers.items() if number}
 
 
 def _output(report: OutputReport) -> Metadata:
@@ -53,27 +83,29 @@ def fault_table(faults: Mapping[tuple[str, str], int]) -> dg.TableMetadataValue:
     return table({"field": "string", "rule": "string", "faults": "int"}, rows)
 
 
-def _bill(used: float, estimated: int) -> dict[str, float]:
+def _credits(report: PartitionReport) -> Metadata:
     """What the API says was used, and by how much that is over the price list (under it: negative)."""
-    return {"credits used": round(used, 2), "credits drift": round(used - estimated, 2)}
+    shares = [share for job in report.jobs if (share := job.credits_share) is not None]
+    estimated, used = report.credits_estimated, sum(shares)
+    if not shares:
+        return {"credits estimated": estimated}
+    drift = round(used - estimated, 2)
+    return {"credits used": round(used, 2), "credits estimated": estimated, "credits drift": drift}
 
 
-def failed_metadata(report: PartitionReport, published: Published, schema: pa.Schema) -> Metadata:
-    """Rows, failures by code, and the jobs."""
-    by_class: dict[str, int] = {}
+def failed_metadata(report: PartitionReport, written: Written, late: Metadata) -> Metadata:
+    """Rows, failures by class and code, and the jobs."""
+    by_class: Counter[str] = Counter()
     for (_, error_class), count in report.failures.items():
-        by_class[f"{error_class} failures"] = by_class.get(f"{error_class} failures", 0) + count
-    tables = {"failures by code": failure_table(report), "jobs": job_table(report.jobs)}
-    return {"urls submitted": report.submitted, **by_class, **_table_metadata(published, schema), **tables}
-
-
-def _table_metadata(published: Published, schema: pa.Schema) -> Metadata:
+        by_class[f"{error_class} failures"] += count
     return {
-        "dagster/row_count": published.rows,
-        "dagster/partition_row_count": published.rows,
-        "dagster/size_bytes": published.size_bytes,
-        "dagster/uri": dg.MetadataValue.url(published.uri),
-        "dagster/column_schema": column_schema(schema),
+        "urls submitted": report.submitted,
+        **written.rows,
+        **dict(sorted(by_class.items())),
+        "failures by code": failure_table(report),
+        **late,
+        **written.place,
+        "jobs": job_table(report.jobs),
     }
 
 
@@ -93,7 +125,12 @@ def job_table(jobs: Iterable[JobReport]) -> dg.TableMetadataValue:
         "seconds": "float",
         "credits used": "int",
     }
-    return table(columns, ((job.job, job.status, job.rows, job.size, job.seconds, job.credits_used) for job in jobs))
+    rows = ((job.job, job.status, job.rows, job.size, _rounded(job.seconds), job.credits_used) for job in jobs)
+    return table(columns, rows)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
 
 
 def _preview(rows: Iterable[SucceededRow]) -> dg.TableMetadataValue:

@@ -95,5 +95,9 @@ class CreditReader:
 
 def credit_observation(record: Reserved | Settled) -> dg.AssetObservation:
     """A record as an event whose number the UI plots."""
-    number = "credits reserved" if isinstance(record, Reserved) else "credits used"
-    return dg.AssetObservation(CREDITS, metadata={number: record.credits, **to_metadata(record)})
+    shown: dict[str, str | float] = (
+        {"credits reserved": record.credits, "crawl": record.crawl}
+        if isinstance(record, Reserved)
+        else {"credits used": record.credits, "job": record.job or "none was submitted"}
+    )
+    return dg.AssetObservation(CREDITS, metadata={**shown, **to_metadata(record)})

@@ -24,7 +24,7 @@ from thunderbit_dagster.liveness import is_living
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.polling.cursor import Named
 from thunderbit_dagster.polling.watch import SETTLE_SECONDS
-from thunderbit_dagster.publishing import Metadata
+from thunderbit_dagster.publishing import Metadata, lateness_metadata
 from thunderbit_dagster.submission.reattach import named_job
 from thunderbit_dagster.submission.view import submission_metadata
 
@@ -157,7 +157,8 @@ class Reattacher:
         yield dg.AssetObservation(crawl.key("submissions"), partition=partition.key, metadata=told)
         if complete:
             sealed = Sealed(submission_id=submission.id, total=len(submission.known), jobs=tuple(submission.jobs))
-            shown = submission_metadata(submission, crawl.request.credits_per_url())
+            late = lateness_metadata(crawl, partition, submission.jobs)
+            shown = submission_metadata(submission, crawl.request.credits_per_url(), late)
             yield dg.AssetMaterialization(
                 crawl.key("submissions"), partition=partition.key, metadata={**shown, **to_metadata(sealed)}
             )

@@ -104,14 +104,16 @@ def build_job_sensor(
                     collect_job_name(crawl),
                     selection=dg.AssetSelection.assets(crawl.key("succeeded"), crawl.key("failed")),
                     executor_def=executor,
-                    description=f"Publish the finished batch jobs of the crawl `{crawl.name}`.",
+                    description=f"Publish what the ended batch jobs of the crawl `{crawl.name}` brought. The sensor "
+                    "launches it.",
                 )
                 for crawl in crawls
             ),
         ],
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks Thunderbit about open batch jobs and has finished ones collected.",
+        description="Asks Thunderbit how its open batch jobs stand, and launches the runs that publish `succeeded` and "
+        "`failed` of those that have ended. While it is off, runs that materialize these tables wait for their jobs.",
     )
     def job_sensor(context: dg.SensorEvaluationContext, thunderbit: ThunderbitResource) -> dg.SensorResult:
         with dg.partition_loading_context(dynamic_partitions_store=context.instance):
@@ -350,8 +352,8 @@ def _view(progress: Progress) -> Metadata:
     numbers = {
         "rows done": progress.done,
         "rows in the job": progress.total,
+        "credits used by the job": progress.credits_used,
         "polls": progress.polls,
-        "credits used": progress.credits_used,
     }
     known = {name: number for name, number in numbers.items() if number is not None}
     return {"job": progress.job, "status": progress.status, **known, **to_metadata(progress)}

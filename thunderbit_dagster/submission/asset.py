@@ -54,7 +54,10 @@ def build_submissions(crawl: Crawl, collect: Collect) -> dg.AssetsDefinition:
     @dg.asset(
         key=crawl.key("submissions"),
         description=describe(
-            crawl, f"URLs of the crawl `{crawl.name}` sent as batch jobs; what was sent where is in its events."
+            crawl,
+            f"Sends the URLs of the crawl `{crawl.name}` to Thunderbit as batch jobs and does not wait for them; the "
+            "sensor `thunderbit_jobs` has them collected. Its events say which URL is in which job. Materialized again "
+            "while its jobs are open or uncollected, it sends nothing twice; after that, it is a new crawl.",
         ),
         deps=crawl.upstream,
         partitions_def=crawl.partitions_def,
@@ -356,9 +359,9 @@ class SubmissionRun:
     def _sealed(self, partition: Partition, submission: Submission) -> Published:
         total = len(submission.known)
         sealed = Sealed(submission_id=submission.id, total=total, jobs=tuple(submission.jobs))
-        empty = emptiness_metadata(self.read_urls.empty.get(partition))
-        metadata = {
-            **submission_metadata(submission, self.crawl.request.credits_per_url()),
+        remarks = {
             **lateness_metadata(self.crawl, partition, submission.jobs),
+            **emptiness_metadata(self.read_urls.empty.get(partition)),
         }
-        return Published(partition, {self.crawl.key("submissions"): {**metadata, **empty, **to_metadata(sealed)}})
+        metadata = submission_metadata(submission, self.crawl.request.credits_per_url(), remarks)
+        return Published(partition, {self.crawl.key("submissions"): {**metadata, **to_metadata(sealed)}})

@@ -11,11 +11,11 @@ from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.fold import Submission, apply
 from thunderbit_dagster.ledger.records import (
     Amended,
-    AnyRecord,
     DuplicateUrl,
-    Lost,
+    Intent,
     Opened,
     Recorded,
+    Refused,
     RejectedUrl,
     SubmissionRecord,
     to_metadata,
@@ -68,7 +68,7 @@ class Book:
         if not isinstance(record, Opened):
             apply(self.submissions[partition], record)
 
-    def write(self, partition: Partition, record: AnyRecord) -> None:
+    def write(self, partition: Partition, record: SubmissionRecord) -> None:
         """Write a record; it is durable when this returns."""
         self._log_event(
             dg.AssetObservation(
@@ -79,13 +79,19 @@ class Book:
         )
 
 
-def describe(record: AnyRecord) -> str:
+def describe(record: SubmissionRecord) -> str:
     """The record in a few words, for the list of events in the UI."""
+    if isinstance(record, Opened):
+        return f"a submission of {record.total:,} URL(s) begins"
+    if isinstance(record, Amended):
+        return f"no request needed for {len(record.duplicates):,} repeated and {len(record.rejected):,} refused URL(s)"
+    if isinstance(record, Intent):
+        return f"a job of {record.size:,} URL(s) is about to be submitted"
     if isinstance(record, Recorded):
         return f"submitted as job {record.job}"
-    if isinstance(record, Lost):
-        return "the reply to a submit was lost" + ("; submitted again" if record.resubmitted else "")
-    return record.event
+    if isinstance(record, Refused):
+        return f"the API did not accept a job: {record.code}"
+    return "the reply to a submit was lost" + ("; submitted again" if record.resubmitted else "")
 
 
 def _rejected(checked: CheckedUrls) -> tuple[RejectedUrl, ...]:

@@ -28,8 +28,8 @@ def build_backfill_job(crawl: Crawl, executor: dg.ExecutorDefinition) -> dg.JobD
 
     @dg.job(
         name=backfill_job_name(crawl),
-        description=f"Send the URLs of any partitions of the crawl `{crawl.name}`, contiguous or not, in one run; the "
-        "job sensor has them collected.",
+        description=f"Send the URLs of any partitions of the crawl `{crawl.name}`, contiguous or not, in one run: list "
+        "their keys, patterns or ranges in its configuration. The sensor has them collected.",
         executor_def=executor,
     )
     def backfill() -> None:

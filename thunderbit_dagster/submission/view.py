@@ -11,19 +11,18 @@ from thunderbit_dagster.publishing import Metadata
 from thunderbit_dagster.tables import table
 
 
-def submission_metadata(submission: Submission, credits_per_url: int) -> Metadata:
+def submission_metadata(submission: Submission, credits_per_url: int, late: Metadata) -> Metadata:
     """Numbers that plot, and tables of jobs and of refused URLs."""
     covered = len({(p.intent.intent_id, i.job_position) for p in submission.running for i in p.intent.items})
     numbers = {
-        "urls": len(submission.known),
-        "urls in jobs": covered,
+        "urls submitted": len(submission.known),
         "urls refused": len(submission.rejected),
         "urls repeated": len(submission.duplicates),
         "batch jobs": len(submission.running),
         "credits estimated": covered * credits_per_url,
     }
     tables = {"jobs": _jobs(submission), "refused": _refused(submission)}
-    return {**numbers, **{name: table for name, table in tables.items() if table.records}}
+    return {**numbers, **late, **{name: table for name, table in tables.items() if table.records}}
 
 
 def emptiness_metadata(source: str | None) -> Metadata:
