@@ -29,7 +29,11 @@ from thunderbit_dagster.build import submit_job_name
 
 QUICK_EXAMPLES, QUICK_STEPS = 3, 20
 """The first example of Hypothesis is always the dullest: the same step again and again."""
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+# A crash leaves files open, and what Python does about them later meets the crash, too.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning",
+    "ignore:Exception ignored in. <function ParquetWriter.__del__:pytest.PytestUnraisableExceptionWarning",
+)
 SLOW_STEPS, SLOW_LENGTH = int(os.environ.get("RELIABILITY_STEPS", "2000")), 50
 ROUND = 20
 """Worlds of one seed."""
