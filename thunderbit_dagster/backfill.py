@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import dagster as dg
 
@@ -17,7 +18,10 @@ from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.partitions import Partition, chunks, group_into_ranges
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.submission.plan import pack, remaining
-from thunderbit_dagster.urls import UrlSourceError, Wanted, check_urls
+from thunderbit_dagster.urls import NeedsRunError, UrlSourceError, Wanted, check_urls
+
+Unread = Literal["only the run can read", "could not be read"]
+"""Why nobody knows how many URLs a partition has: ends a sentence about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Need:
         doubtful: Pages of a submit without a known answer; how they go on is up to ``on_lost_reply``.
         to_send: Pages left to send.
         spent: Credits that the partition's open submission has taken so far.
-        problem: Why the list could not be read.
+        problem: Why nothing would be sent, or the list could not be read.
+        unread: Set when the list could not be read, so that all the numbers are unknown.
     """
 
     partition: Partition
@@ -44,6 +49,7 @@ class Need:
     to_send: tuple[Wanted, ...] = ()
     spent: int = 0
     problem: str | None = None
+    unread: Unread | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,23 @@ class Backfill:
 
     @property
     def credits(self) -> int:
+        """What all runs may cost, without the partitions that could not be read."""
         return sum(self.run_credits)
+
+    @property
+    def unread(self) -> Mapping[Unread, Sequence[Need]]:
+        """The partitions whose URLs, and so whose credits, jobs and time, nobody knows yet; by the reason."""
+        found: dict[Unread, list[Need]] = {}
+        for need in self.needs:
+            if need.unread:
+                found.setdefault(need.unread, []).append(need)
+        return found
+
+    @property
+    def cost(self) -> str:
+        """What the backfill may cost, in words, with what is not known of it."""
+        unknown = [f"{len(needs):,} partition(s) whose URLs {reason}" for reason, needs in self.unread.items()]
+        return ", and ".join([f"at most {self.credits:,} credits", *unknown])
 
     @cached_property
     def forecast(self) -> Forecast:
@@ -174,8 +196,10 @@ def read_need(
         return Need(partition, problem=too_old)
     try:
         checked = check_urls(read_urls(partition), allow_private=thunderbit.is_local)
+    except NeedsRunError as error:
+        return Need(partition, problem=str(error), unread="only the run can read")
     except UrlSourceError as error:
-        return Need(partition, problem=str(error))
+        return Need(partition, problem=str(error), unread="could not be read")
     left = remaining(checked, open_now)
     doubtful = {item.position for post in open_now.orphans for item in post.intent.items} if open_now else set()
     return Need(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import lru_cache
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfoNotFoundError
 
 import dagster as dg
@@ -18,7 +19,10 @@ STEPS = tuple(timedelta(minutes=minutes) for minutes in (5, 10, 15, 20, 30, 60))
 MOST_SLICES = 24
 """Slices are made wider, up to an hour, while a spread has more than this."""
 GAPS = 60
-"""How many ticks are looked at for the shortest time between two."""
+"""How many ticks are looked at for the time between two."""
+SPANS = tuple(timedelta(days=days) for days in (14, 400, 3_300))
+"""How far ahead is looked for so many ticks: two weeks hold a whole weekend, nine years two leap days."""
+TICK = "%Y-%m-%dT%H:%M:%S%z"
 LONG_AGO = datetime(2000, 1, 1)  # noqa: DTZ001 - Dagster takes the zone apart from the time
 
 
@@ -38,7 +42,8 @@ class Schedule:
         timezone: An IANA name. Default: that of the cadence, else UTC.
         spread: Submit the URL partitions in slices over so long a time after each tick, so that the account's limits
             have room; a URL partition always has the same slice. Shorter than the time between two ticks.
-        catch_up: So many dates before the newest are submitted as well where they are missing.
+        catch_up: So many dates before the newest are submitted as well where they are missing, and where the crawl's
+            ``past_dates`` does not refuse them.
 
     Raises:
         ValueError: a setting is wrong, whatever the crawl.
@@ -120,6 +125,25 @@ class BoundSchedule:
         """The shortest time between two ticks, over the first 60."""
         return min(end - start for start, end in islice(self._windows(), GAPS))
 
+    def longest_gap(self) -> timedelta:
+        """The longest time between two ticks, by the clock on the wall; 0 for a cron schedule of one tick."""
+        return _longest_gap(self.cron, self.timezone)
+
+    def first_ticks(self, cadence: dg.TimeWindowPartitionsDefinition) -> Iterator[tuple[dg.TimeWindow, datetime]]:
+        """The first dates of a cadence that a tick submits as the newest, each with the first tick that does."""
+        ticks, start = self._ticks(), cadence.start
+        for _ in range(GAPS):
+            over = cadence.get_next_partition_window(start, respect_bounds=False)
+            next_tick = over and ticks.get_next_partition_window(over.end, respect_bounds=False)
+            if not over or not next_tick:
+                return
+            with dg.partition_loading_context(effective_dt=next_tick.start):
+                newest = cadence.get_last_partition_window()
+            if newest is None or newest.end < over.end:  # the cadence has ended
+                return
+            yield newest, next_tick.start
+            start = newest.end
+
     def _windows(self) -> Iterator[tuple[datetime, datetime]]:
         ticks = self._ticks()
         window = ticks.get_first_partition_window()
@@ -130,8 +154,40 @@ class BoundSchedule:
     def _ticks(self) -> dg.TimeWindowPartitionsDefinition:
         # The windows between ticks: Dagster's own reading of cron, time zones and summer time.
         return dg.TimeWindowPartitionsDefinition(
-            start=LONG_AGO, fmt="%Y-%m-%dT%H:%M:%S%z", cron_schedule=self.cron, timezone=self.timezone
+            start=LONG_AGO, fmt=TICK, cron_schedule=self.cron, timezone=self.timezone
         )
+
+
+@lru_cache(maxsize=256)
+def _longest_gap(cron: str, zone: str) -> timedelta:
+    minute, *rest = cron.split()
+    if not rest:  # a word such as @daily
+        return _longest(_enough_ticks(cron, zone))
+    # Every hour with ticks has the same minutes: so minutes are looked at in one hour, and hours by one tick each.
+    between_hours = _longest(_enough_ticks(" ".join(["0", *rest]), zone))
+    minutes = sorted({tick.replace(hour=0) for tick in _ticks_within(f"{minute} * * * *", zone, timedelta(hours=3))})
+    return max(between_hours - (minutes[-1] - minutes[0]), _longest(minutes))
+
+
+def _longest(ticks: Sequence[datetime]) -> timedelta:
+    return max((later - earlier for earlier, later in pairwise(ticks)), default=timedelta(0))
+
+
+def _enough_ticks(cron: str, zone: str) -> list[datetime]:
+    found: list[datetime] = []
+    for span in SPANS:
+        found = _ticks_within(cron, zone, span)
+        if len(found) >= GAPS:
+            break
+    return found
+
+
+def _ticks_within(cron: str, zone: str, span: timedelta) -> list[datetime]:
+    """By the clock on the wall, so that summer time makes no day longer."""
+    ticks = dg.TimeWindowPartitionsDefinition(
+        start=LONG_AGO, end=LONG_AGO + span, fmt=TICK, cron_schedule=cron, timezone=zone
+    )
+    return [datetime.fromisoformat(key[:19]) for key in ticks.get_partition_keys()]
 
 
 def slice_of(key: str, slices: int) -> int:

@@ -133,17 +133,20 @@ def code_references(crawl: Crawl) -> dict[str, dg.MetadataValue[Any]]:
 
 
 def freshness_of(crawl: Crawl) -> dg.FreshnessPolicy | None:
-    """What is expected of a crawl with a cadence: something new in each of its windows.
+    """What is expected of a crawl: something new in each window of its cadence, or after each tick of its schedule.
 
-    It warns when half a window has passed since then, and fails after a whole one. Windows may differ, as those of
-    weekdays do; the longest counts.
+    Of these the longer counts, and of windows or ticks that differ, as those of weekdays do, the longest. It warns when
+    half as much again has passed, and fails after twice the time. Nothing is expected of a cadence that ends.
     """
     if isinstance(crawl.freshness, dg.FreshnessPolicy):
         return crawl.freshness
-    if crawl.cadence is None or crawl.freshness == "never":
+    if crawl.freshness == "never" or (crawl.cadence and crawl.cadence.end):
         return None
-    window = _longest_window(crawl.cadence)
-    return dg.FreshnessPolicy.time_window(fail_window=2 * window, warn_window=1.5 * window)
+    wait = max(
+        _longest_window(crawl.cadence) if crawl.cadence else timedelta(0),
+        crawl.scheduled.bound(crawl.cadence).longest_gap() if crawl.scheduled else timedelta(0),
+    )
+    return dg.FreshnessPolicy.time_window(fail_window=2 * wait, warn_window=1.5 * wait) if wait else None
 
 
 def _longest_window(cadence: dg.TimeWindowPartitionsDefinition) -> timedelta:

@@ -31,6 +31,7 @@ from thunderbit_dagster.expected import (
     shown,
     whole,
 )
+from thunderbit_dagster.lateness import problems, refusal_of
 from thunderbit_dagster.listing import UrlReader
 from thunderbit_dagster.partitions import (
     DATE,
@@ -104,8 +105,9 @@ class Crawl:
             stopped or running as ``build_crawl_definitions`` says.
         past_dates: What a date partition means once its time is over, since the web is fetched as it is now:
             ``"fetch"`` (default) fetches it, and its metadata say how much later that was; ``"refuse"`` sends nothing
-            for a date that ended longer ago than a day, or than the length of a date if that is more; a ``timedelta``
-            does so after that time. What is submitted already is finished all the same.
+            once as much time has passed since the end of a date as it lasted: an hour, a day, a month; a ``timedelta``
+            does so after that time. What is submitted already is finished all the same. The schedule leaves dates out
+            that are refused; one that would submit each date too late is a mistake.
         max_partitions_per_run: How many partitions may share one run (default 500).
         job_deadline: A batch job older than this is given up: its finished rows are kept, the rest
             go to ``failed`` (default 24 hours).
@@ -121,8 +123,9 @@ class Crawl:
         owners: E-mail addresses and ``team:...``, as Dagster has them.
         tags: Tags of each asset.
         freshness: When ``succeeded`` and ``failed`` count as stale. ``"cadence"`` (default): when nothing was
-            collected for one and a half windows of the cadence (warning) or two (failure); without a cadence never.
-            ``"never"``, or a policy of Dagster's.
+            collected for one and a half windows of the cadence (warning) or two (failure), or times between two ticks
+            of the schedule if that is longer; without either, and when the cadence ends, never. ``"never"``, or a
+            policy of Dagster's.
 
     Raises:
         ValueError: a setting is wrong; the text says which and what is allowed.
@@ -174,6 +177,8 @@ class Crawl:
         cap, price = self.max_credits_per_partition, self.request.credits_per_url()
         if cap is not None and cap < price:
             yield f"`max_credits_per_partition` must allow one URL, which costs up to {price}, and is {cap}"
+        if self.cadence is None and self.past_dates != "fetch":
+            yield "`past_dates` refuses dates, so it needs a `cadence`"
         yield from self._schedule_problems()
         yield from self._catalog_problems()
 
@@ -185,6 +190,8 @@ class Crawl:
             return
         if schedule:
             yield from schedule.problems(self.cadence, has_url_keys=self.has_url_keys)
+        if schedule and self.cadence:
+            yield from problems(self.past_dates, schedule.bound(self.cadence), self.cadence)
 
     def _catalog_problems(self) -> Iterator[str]:
         """What Dagster itself would say of owners, tags and group, before it is asked to make assets of them."""
@@ -294,29 +301,17 @@ class Crawl:
             return False
         return self.partitions_def.has_partition_key(partition.key)
 
-    def lateness(self, partition: Partition, at: float) -> timedelta | None:
-        """How long after the end of its date a partition is fetched at a Unix time; None without a date."""
+    def window(self, partition: Partition) -> dg.TimeWindow | None:
+        """The time that a partition's date stands for; None without a date."""
         if self.cadence is None or partition.date is None:
             return None
-        return datetime.fromtimestamp(at, timezone.utc) - self.cadence.time_window_for_partition_key(partition.date).end
+        return self.cadence.time_window_for_partition_key(partition.date)
 
     def past_refusal(self, partition: Partition, at: float) -> str | None:
         """Why a partition is too old to be fetched at a Unix time, None when it is not."""
-        late, allowed = self.lateness(partition, at), self._lateness_allowed(partition)
-        if late is None or allowed is None or late <= allowed:
+        if self.past_dates == "fetch" or (window := self.window(partition)) is None:
             return None
-        return (
-            f"the date {partition.date} ended {_words(late)} ago, and a page is fetched as it is now, not as it was "
-            f"then; `past_dates` allows {_words(allowed)}"
-        )
-
-    def _lateness_allowed(self, partition: Partition) -> timedelta | None:
-        if self.past_dates == "fetch" or self.cadence is None or partition.date is None:
-            return None
-        if isinstance(self.past_dates, timedelta):
-            return self.past_dates
-        window = self.cadence.time_window_for_partition_key(partition.date)
-        return max(window.end - window.start, timedelta(days=1))
+        return refusal_of(self.past_dates, window, datetime.fromtimestamp(at, timezone.utc))
 
     def read_urls(self, partition: Partition, load: LoadAsset = not_in_a_run) -> list[str]:
         """The partition's URLs, from their source, now.
@@ -335,11 +330,6 @@ class Crawl:
         if isinstance(self.urls, Mapping):
             return self.urls[partition.urls or ""]
         return self.urls.source if isinstance(self.urls, DynamicUrls) else self.urls
-
-
-def _words(span: timedelta) -> str:
-    days, hours = span.days, span.seconds / 3600
-    return f"{days:,} day(s)" if days else f"{hours:.1f} hour(s)"
 
 
 def _wrong_urls(urls: object) -> str | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
 
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.lateness import after_the_end, told_late
 from thunderbit_dagster.ledger.records import JobShare
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.run import Step
@@ -67,15 +68,14 @@ def _add_metadata(context: dg.AssetExecutionContext, published: Sequence[Publish
 
 
 def lateness_metadata(crawl: Crawl, partition: Partition, jobs: Sequence[JobShare]) -> dict[str, dg.MetadataValue[Any]]:
-    """How much later than its date a partition was fetched: a number that plots, and words once it is a day or more."""
-    late = crawl.lateness(partition, max(share.at for share in jobs)) if jobs else None
-    if late is None:
+    """How much later than its date a partition was fetched: a number that plots, and words once it is much."""
+    window = crawl.window(partition)
+    if window is None or not jobs:
         return {}
+    fetched = datetime.fromtimestamp(max(share.at for share in jobs), timezone.utc)
+    late, words = after_the_end(window, fetched), told_late(window, fetched)
     number = {"hours from date to fetch": dg.MetadataValue.float(round(late.total_seconds() / 3600, 2))}
-    if late < timedelta(days=1):
-        return {**number}
-    words = f"Fetched {late.days:,} day(s) after {partition.date} was over: pages as they were then, not on that date."
-    return {**number, "fetched late": dg.MetadataValue.text(words)}
+    return {**number, **({"fetched late": dg.MetadataValue.text(words)} if words else {})}
 
 
 def failure(

@@ -1,6 +1,7 @@
 """A crawl's schedule: all URL partitions of each new date in one run, or in slices over the time that it takes."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -8,8 +9,11 @@ import dagster as dg
 from thunderbit_dagster.cadence import BoundSchedule, slice_of
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.partitions import SEPARATOR, KeyRange, chunks, group_into_ranges
+from thunderbit_dagster.partitions import DATE, SEPARATOR, KeyRange, Partition, chunks, group_into_ranges
 from thunderbit_dagster.run import backfill_job_name, range_tags, set_config, submit_set_op
+
+NAMED = 10
+"""How many dates a skipped tick names."""
 
 
 def build_schedule(crawl: Crawl, job_name: str, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition | None:
@@ -47,9 +51,18 @@ def _description(crawl: Crawl, bound: BoundSchedule) -> str:
 
 
 def tick_requests(
-    crawl: Crawl, bound: BoundSchedule, instance: dg.DagsterInstance, now: datetime, *, as_sets: bool
+    crawl: Crawl,
+    bound: BoundSchedule,
+    instance: dg.DagsterInstance,
+    now: datetime,
+    *,
+    as_sets: bool,
+    clock: Callable[[], float] = time.time,
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """The runs of one tick. A tick that is evaluated twice asks for the same runs, by the same run keys."""
+    """The runs of one tick. A tick that is evaluated twice asks for the same runs, by the same run keys.
+
+    What ``past_dates`` refuses by now is left out: ``now`` is the tick's time, and a daemon that was down is late.
+    """
     tick = bound.tick(now)
     dates = dates_at(crawl, bound, tick) if tick else []
     if tick is None or not dates:
@@ -60,9 +73,11 @@ def tick_requests(
         return dg.SkipReason(crawl.why_no_partition())
     by_slice = sliced(crawl, dates, bound, tick, now)
     done = submitted(crawl, instance, [key for keys in by_slice.values() for key in keys], tick)
-    left = {number: [key for key in keys if key not in done] for number, keys in by_slice.items()}
+    refused = refused_dates(crawl, dates, max(now.timestamp(), clock()))
+    late = too_late(crawl, instance, [key for keys in by_slice.values() for key in keys if key not in done], refused)
+    left = {number: [key for key in keys if key not in done | late] for number, keys in by_slice.items()}
     if not any(left.values()):
-        return dg.SkipReason(f"All partitions of the crawl {crawl.name} whose time has come are submitted.")
+        return dg.SkipReason(_nothing_left(crawl, refused, late))
     if as_sets:
         return [one for number, keys in left.items() for one in set_requests(crawl, keys, _slice_key(tick, number))]
     stamp = "" if crawl.cadence else f"{_stamp(tick)} "
@@ -106,6 +121,35 @@ def submitted(crawl: Crawl, instance: dg.DagsterInstance, keys: Sequence[str], t
     if crawl.cadence:
         return {str(key) for key in reader.sealed(keys)}
     return {str(entry.partition_key) for entry in reader.since_time("submissions", tick.timestamp())}
+
+
+def refused_dates(crawl: Crawl, dates: Iterable[str | None], at: float) -> dict[str, str]:
+    """The dates that are refused at a Unix time, each with the reason."""
+    named = [date for date in dates if date is not None]
+    reasons = {date: crawl.past_refusal(Partition(None, {DATE: date}), at) for date in named}
+    return {date: reason for date, reason in reasons.items() if reason}
+
+
+def too_late(
+    crawl: Crawl, instance: dg.DagsterInstance, keys: Sequence[str], refused: Collection[str]
+) -> frozenset[str]:
+    """The partitions of refused dates, but for those that a run has begun to submit: they are finished."""
+    late = [key for key in keys if crawl.partition(key).date in refused]
+    begun = LedgerReader(instance, crawl).submissions(late) if late else {}
+    request = crawl.request.fingerprint()
+    return frozenset(key for key in late if key not in begun or begun[key].opened.request != request)
+
+
+def _nothing_left(crawl: Crawl, refused: Mapping[str, str], late: Collection[str]) -> str:
+    dates = list(dict.fromkeys(str(crawl.partition(key).date) for key in sorted(late)))
+    if not dates:
+        return f"All partitions of the crawl {crawl.name} whose time has come are submitted."
+    first = refused[dates[0]]
+    names = ", ".join([*dates[:NAMED], *(["..."] if len(dates) > NAMED else [])])
+    return (
+        f"Nothing is left to submit for the crawl {crawl.name}: {len(dates):,} date(s) are too old "
+        f"({names}), all others whose time has come are submitted. {first[:1].upper()}{first[1:]}."
+    )
 
 
 def run_request(keys: KeyRange, stamp: str = "") -> dg.RunRequest:

@@ -103,6 +103,26 @@ def test_it_shows_the_plan_asks_and_runs_in_the_instance_of_dagster_home(place):
     assert place.docs.published() == expected
 
 
+def test_credits_that_only_the_run_can_know_are_not_told_as_none(place):
+    asked = place.run("feed", "--all", input="n\n")
+    assert "for at most 0 credits, and 2 partition(s) whose URLs only the run can read? [y/N]" in asked.output
+    place.list("y", there=False)
+    mixed = place.run("news", "--partitions", "2026-01-02|*", input="n\n")
+    assert "for at most 2 credits, and 1 partition(s) whose URLs could not be read? [y/N]" in mixed.output
+    assert place.emulator.jobs == []
+
+
+def test_the_plan_names_partitions_that_only_the_run_can_read(place):
+    told = place.run("--crawl", "feed", "--all", "--json", command="plan", catch_exceptions=False)
+    found = json.loads(told.stdout)
+    assert found["unread"] == {"only the run can read": ["a", "b"]}
+    assert found["partitions"] == {"a": None, "b": None}
+    assert found["credits"]["at_most"] is None
+    table = place.run("--crawl", "feed", "--all", command="plan", catch_exceptions=False).stdout
+    assert "2 partition(s) whose URLs only the run can read" in table
+    assert "?" in table
+
+
 def test_missing_and_failed_are_those_and_no_others(place):
     place.list("y", there=False)
     place.docs.run("news_submit", "2026-01-01|x", "2026-01-03|y")

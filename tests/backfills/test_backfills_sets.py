@@ -1,9 +1,12 @@
 """Any set of partitions in one run: submitted by configuration, collected together."""
 
 import math
+import re
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from crawl_world import QUIET, crawl, error_text, failure_of
 
 from thunderbit_dagster.emulator import Rule
@@ -86,6 +89,18 @@ def test_a_set_over_two_dimensions_is_named_by_patterns_and_ranges(line, pages):
     docs.until_jobs_end()
     assert len(docs.tick_and_launch()) == 1
     assert docs.published() == expected
+
+
+def test_the_configuration_that_the_page_gives_for_the_launchpad_runs(line, pages):
+    page = Path(__file__).parents[2] / "docs" / "schedules.md"
+    [text] = re.findall(r"`(ops: .*)`", page.read_text(encoding="utf-8"))
+    wanted = yaml.safe_load(text)
+    cadence = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-14")
+    docs = line(crawl({"guides": pages.urls(1), "changelog": pages.urls(1)}, name="news", cadence=cadence))
+    job = docs.repository.get_job("news_backfill")
+    assert job.execute_in_process(instance=docs.instance, run_config={**QUIET, **wanted}).success
+    expected = {f"2026-11-0{day}|guides" for day in range(1, 10)} | {"2026-11-12|changelog"}
+    assert docs.published("submissions") == expected
 
 
 def test_a_name_that_fits_nothing_stops_the_run_before_anything_is_sent(apart):

@@ -88,6 +88,9 @@ def test_every_column_has_its_type_and_a_description_before_anything_was_crawled
     assert all(column.description for column in shown.values())
     assert shown["url"].constraints.nullable is False
     assert shown["completed_at"].type == "timestamp[us, tz=UTC]"
+    for column in ("submitted_at", "completed_at"):
+        assert "as of this time" in shown[column].description
+        assert "whatever the partition's date" in shown[column].description
 
 
 def test_the_fields_of_an_extraction_are_columns_with_their_own_descriptions():
@@ -106,6 +109,30 @@ def test_a_cadence_expects_something_new_in_each_of_its_windows(cadence, hours):
     )
     assert found["succeeded"].freshness_policy == found["failed"].freshness_policy == expected
     assert found["submissions"].freshness_policy is None
+
+
+ENDED = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-12-01")
+
+
+@pytest.mark.parametrize(
+    ("settings", "hours"),
+    [
+        ({"cadence": DAILY, "schedule": "0 6 * * 1"}, 168),
+        ({"cadence": DAILY, "schedule": "0 * * * *"}, 24),
+        ({"cadence": DAILY, "schedule": False}, 24),
+        ({"cadence": WEEKDAYS, "schedule": "0 8 * * *"}, 72),
+        ({"schedule": "0 6 * * 1-5"}, 72),
+        ({"schedule": "0 * * * *"}, 1),
+        ({"cadence": ENDED}, None),
+        ({"cadence": ENDED, "schedule": "0 6 * * 1"}, None),
+        ({"schedule": "0 * * * *", "freshness": "never"}, None),
+    ],
+)
+def test_a_schedule_is_not_stale_between_its_ticks(settings, hours):
+    expected = hours and dg.FreshnessPolicy.time_window(
+        fail_window=timedelta(hours=2 * hours), warn_window=timedelta(hours=1.5 * hours)
+    )
+    assert specs(docs_crawl(**settings))["succeeded"].freshness_policy == expected
 
 
 def test_nothing_is_expected_without_a_cadence_or_when_told_so_and_a_policy_of_ones_own_counts():

@@ -6,7 +6,13 @@ from crawl_world import crawl, one_partition, records
 
 from thunderbit_dagster import Crawl, Distill
 from thunderbit_dagster.collection.partition import is_blank
-from thunderbit_dagster.collection.quality import BLANK_DOCUMENTS, DUPLICATE_CONTENT, SUCCESS_RATE
+from thunderbit_dagster.collection.quality import (
+    BLANK_DOCUMENTS,
+    DUPLICATE_CONTENT,
+    SUCCESS_RATE,
+    check_specs,
+    percent,
+)
 
 TEXT = "<html><head><title>T</title></head><body><main><h1>Same</h1><p>The same text.</p></main></body></html>"
 INVISIBLE = "<html><head><title>T</title></head><body><main><p>&#8203;</p></main></body></html>"
@@ -35,6 +41,25 @@ def test_the_success_rate_warns_below_one_share_and_is_an_error_below_another(li
     assert (shown["urls submitted"], shown["rows succeeded"], shown["partitions checked"]) == (4, good, 1)
     assert run.success
     assert docs.published("succeeded") == {"all"}
+
+
+def test_shares_close_to_one_are_told_with_their_digits(line, pages):
+    docs = line(one_partition([*pages.urls(1), *pages.urls(1, "missing")], success_rate=(0.999, 0.995)))
+    [run] = docs.through()
+    assert evaluations(run)[SUCCESS_RATE].description == "1 of 1 partitions are below 99.9%"
+    [spec] = [spec for spec in check_specs(docs.crawl) if spec.name == SUCCESS_RATE]
+    assert (
+        spec.description
+        == "At least 99.9% of each partition's URLs succeed; less is a warning, less than 99.5% an error."
+    )
+    assert [percent(share) for share in (0, 0.07, 0.29, 0.95, 0.9995, 1)] == [
+        "0%",
+        "7%",
+        "29%",
+        "95%",
+        "99.95%",
+        "100%",
+    ]
 
 
 def test_a_rate_that_is_just_reached_is_enough(line, pages):

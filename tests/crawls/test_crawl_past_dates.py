@@ -6,6 +6,8 @@ import dagster as dg
 import pytest
 from crawl_world import crawl, failure_of
 
+from thunderbit_dagster import Schedule
+
 TODAY = datetime.now(timezone.utc).date()
 DAILY = dg.DailyPartitionsDefinition(str(TODAY - timedelta(days=40)))
 MONTHLY = dg.MonthlyPartitionsDefinition(str((TODAY - timedelta(days=100)).replace(day=1)))
@@ -19,11 +21,46 @@ def test_a_late_fetch_is_told_by_every_table(line, pages):
     for asset in ("submissions", "succeeded", "failed"):
         late, fresh = docs.metadata(asset, f"{OLD}|a"), docs.metadata(asset, f"{YESTERDAY}|a")
         assert 29 * 24 <= late["hours from date to fetch"].value <= 30 * 24
-        assert "29 day(s) after" in late["fetched late"].value
+        told = f"29 day(s) after the date {OLD} was over: pages as they were on {TODAY}, not on that date."
+        assert late["fetched late"].value == f"Fetched {told}"
         assert 0 <= fresh["hours from date to fetch"].value <= 24
         assert "fetched late" not in fresh
     [row] = docs.rows("succeeded", date=OLD, urls="a")
     assert (datetime.now(timezone.utc) - row["submitted_at"]) < timedelta(hours=1)
+
+
+def test_an_hour_is_late_and_refused_once_another_has_passed(line, pages):
+    now = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    hourly = dg.HourlyPartitionsDefinition((now - timedelta(hours=6)).strftime("%Y-%m-%d-%H:%M"))
+    fresh, old = (f"{now - timedelta(hours=ago):%Y-%m-%d-%H:%M}" for ago in (1, 3))
+    urls = pages.urls(1)
+    docs = line(crawl(urls, cadence=hourly))
+    docs.through(fresh, fresh)
+    docs.through(old, old)
+    told = docs.metadata("succeeded", old)["fetched late"].value
+    assert "hour(s) after the hour that began" in told
+    assert told.endswith("UTC, not in that hour.")
+    assert "fetched late" not in docs.metadata("succeeded", fresh)
+    strict = line(crawl(urls, cadence=hourly, past_dates="refuse"))
+    assert strict.submit(fresh).success
+    assert not strict.submit(old).success
+
+
+def test_a_scheduled_run_asks_for_no_date_that_it_would_refuse(line, pages):
+    made = crawl({"a": pages.urls(1)}, cadence=DAILY, schedule=Schedule(catch_up=3), past_dates="refuse")
+    docs = line(made)
+    schedule = docs.repository.get_schedule_def(f"{made.name}_schedule")
+    midnight = datetime.combine(TODAY, datetime.min.time(), timezone.utc)
+    with dg.build_schedule_context(
+        instance=docs.instance, scheduled_execution_time=midnight, repository_def=docs.repository
+    ) as context:
+        [request] = schedule.evaluate_tick(context).run_requests
+        job = docs.repository.get_job(f"{made.name}_backfill")
+        assert job.execute_in_process(instance=docs.instance, run_config=request.run_config).success
+        skipped = schedule.evaluate_tick(context).skip_message
+    assert docs.published("submissions") == {f"{YESTERDAY}|a"}
+    assert f"{TODAY - timedelta(days=2)}" in skipped
+    assert "3 date(s) are too old" in skipped
 
 
 def test_a_crawl_without_dates_says_nothing_of_it(line, pages):

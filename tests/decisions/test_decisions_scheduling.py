@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from thunderbit_dagster import DynamicUrls, Schedule
 from thunderbit_dagster.build import build_crawl_definitions, submit_job_name
 from thunderbit_dagster.cadence import MOST_SLICES, slice_of
-from thunderbit_dagster.ledger.records import Sealed, to_metadata
+from thunderbit_dagster.ledger.records import Opened, Sealed, to_metadata
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.run import RANGE_END_TAG, RANGE_START_TAG
 from thunderbit_dagster.scheduling import build_schedule, last_date, tick_requests
@@ -64,13 +64,14 @@ def test_a_day_of_25_hours_has_25_ticks_each_of_an_hour_of_its_own(zone, day, of
     assert [f"{day}-{repeated}"] in keys
 
 
-def ticked(cut, *moment, schedule=None, instance=None):
-    """The runs of one tick, or why there are none."""
+def ticked(cut, *moment, schedule=None, instance=None, behind=timedelta(0)):
+    """The runs of one tick, or why there are none; the daemon may be behind."""
     bound = (schedule or cut.scheduled).bound(cut.cadence)
     as_sets = bool(bound.spread or bound.catch_up)
     instance = instance or dg.DagsterInstance.ephemeral()
     with dg.partition_loading_context(dynamic_partitions_store=instance):
-        return tick_requests(cut, bound, instance, datetime(*moment, tzinfo=UTC), as_sets=as_sets)
+        now = datetime(*moment, tzinfo=UTC)
+        return tick_requests(cut, bound, instance, now, as_sets=as_sets, clock=(now + behind).timestamp)
 
 
 def named(request):
@@ -118,6 +119,42 @@ def test_of_missed_ticks_only_the_last_date_is_submitted_unless_it_is_to_catch_u
     assert named(missing) == [f"2026-03-0{day}" for day in ("2|a", "2|b", "3|a", "4|a", "4|b", "5|a", "5|b")]
     seal(instance, cut, *named(missing))
     assert isinstance(ticked(cut, 2026, 3, 6, instance=instance, schedule=Schedule(catch_up=3)), dg.SkipReason)
+
+
+def test_refused_dates_are_left_out_of_a_tick_and_named_when_nothing_else_is_left():
+    cut = crawl({"a": [], "b": []}, cadence=DAILY, schedule=Schedule("0 6 * * *", catch_up=3), past_dates="refuse")
+    instance = dg.DagsterInstance.ephemeral()
+    (request,) = ticked(cut, 2026, 3, 6, 6, instance=instance)
+    assert named(request) == ["2026-03-05|a", "2026-03-05|b"]
+    seal(instance, cut, *named(request), "2026-03-03|a", "2026-03-03|b")
+    skipped = ticked(cut, 2026, 3, 6, 6, instance=instance).skip_message
+    assert "2 date(s) are too old (2026-03-02, 2026-03-04)" in skipped
+    assert "The date 2026-03-02 ended 3 day(s) 6 hour(s) ago" in skipped
+    assert "`past_dates` allows 1 day(s)" in skipped
+
+
+def test_of_dates_to_catch_up_those_within_the_allowed_time_are_submitted():
+    cut = crawl([], cadence=DAILY, schedule=Schedule(catch_up=5), past_dates=timedelta(days=2, hours=1))
+    (request,) = ticked(cut, 2026, 3, 8)
+    assert named(request) == ["2026-03-05", "2026-03-06", "2026-03-07"]
+
+
+def test_what_is_refused_by_the_time_a_late_daemon_looks_is_not_asked_for():
+    cut = crawl([], cadence=DAILY, schedule="0 6 * * *", past_dates="refuse")
+    assert ticked(cut, 2026, 3, 6, 6, behind=timedelta(hours=17))[0].partition_key == "2026-03-05"
+    assert "too old (2026-03-05)" in ticked(cut, 2026, 3, 6, 6, behind=timedelta(hours=18)).skip_message
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_refused_date_that_a_run_has_begun_to_submit_is_finished(same):
+    cut = crawl([], cadence=DAILY, schedule=Schedule(catch_up=2), past_dates="refuse")
+    instance, request = dg.DagsterInstance.ephemeral(), cut.request.fingerprint() if same else "another"
+    opened = Opened(submission_id="s1", request=request, account="a", total=1)
+    instance.report_runless_asset_event(
+        dg.AssetObservation(cut.key("submissions"), partition="2026-03-03", metadata=to_metadata(opened))
+    )
+    (asked,) = ticked(cut, 2026, 3, 6, instance=instance)
+    assert named(asked) == (["2026-03-03", "2026-03-05"] if same else ["2026-03-05"])
 
 
 def test_a_crawl_without_dates_is_submitted_again_with_each_tick():
@@ -207,6 +244,26 @@ def test_the_slices_of_a_spread_are_runs_of_their_own_and_missed_ones_are_made_u
 def test_a_wrong_schedule_is_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         crawl(**{"urls": {"a": []}, **settings})
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "gap"),
+    [
+        ("0 6 * * *", "UTC", timedelta(days=1)),
+        ("0 6 * * *", "Europe/Berlin", timedelta(days=1)),  # also where the clocks change
+        ("0 6 * * 1", "UTC", timedelta(days=7)),
+        ("0 6 * * 1-5", "UTC", timedelta(days=3)),
+        ("*/15 9-17 * * 1-5", "UTC", timedelta(days=2, hours=15, minutes=15)),
+        ("5,20 6 * * *", "UTC", timedelta(hours=23, minutes=45)),
+        ("*/5 * * * *", "Asia/Kolkata", timedelta(minutes=5)),
+        ("0,10 * * * *", "UTC", timedelta(minutes=50)),
+        ("0 6 1 * *", "UTC", timedelta(days=31)),
+        ("0 6 15 6 *", "UTC", timedelta(days=366)),
+        ("@hourly", "UTC", timedelta(hours=1)),
+    ],
+)
+def test_the_longest_gap_spans_nights_weekends_and_months(cron, zone, gap):
+    assert Schedule(cron, zone).bound(None).longest_gap() == gap
 
 
 def test_summer_time_moves_ticks_with_the_clock_on_the_wall():

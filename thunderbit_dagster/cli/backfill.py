@@ -58,7 +58,7 @@ def backfill(
                 return
             planned = _plan(built, crawl, keys, instance)
         if not yes:
-            click.confirm(f"Submit {len(keys):,} partition(s), for at most {planned.credits:,} credits?", abort=True)
+            click.confirm(f"Submit {len(keys):,} partition(s), for {planned.cost}?", abort=True)
         _launch(planned, workspace, file, url)
 
 

@@ -23,15 +23,26 @@ class Urls(TypedDict):
     to_send: int
 
 
+class Credits(TypedDict):
+    """``at_most`` is None when URLs of some partitions are not known; ``known_at_most`` leaves those out."""
+
+    per_url_at_most: int
+    at_most: int | None
+    known_at_most: int
+    not_paid_again: int
+    used_today: int
+
+
 class Figures(TypedDict):
-    """What ``--json`` prints."""
+    """What ``--json`` prints. A partition of ``unread`` is None, and in none of the other figures."""
 
     crawl: str
-    partitions: dict[str, Urls]
+    partitions: dict[str, Urls | None]
+    unread: dict[str, list[str]]
     urls: Urls
     batch_jobs: int
     requests: dict[str, int]
-    credits: dict[str, int]
+    credits: Credits
     caps: list[str]
     dagster_runs: dict[str, int]
     seconds: int
@@ -48,7 +59,8 @@ def figures(backfill: Backfill, *, knows_dagster: bool) -> Figures:
     work, limits = backfill.forecast, backfill.limits
     return Figures(
         crawl=backfill.crawl.name,
-        partitions={str(need.partition): _urls([need]) for need in backfill.needs},
+        partitions={str(need.partition): None if need.unread else _urls([need]) for need in backfill.needs},
+        unread={reason: [str(need.partition) for need in needs] for reason, needs in backfill.unread.items()},
         urls=_urls(backfill.needs),
         batch_jobs=work.submits,
         requests={
@@ -57,12 +69,7 @@ def figures(backfill: Backfill, *, knows_dagster: bool) -> Figures:
             "page_reads": work.page_reads,
             "all": work.requests,
         },
-        credits={
-            "per_url_at_most": backfill.price,
-            "at_most": backfill.credits,
-            "not_paid_again": sum(need.held for need in backfill.needs) * backfill.price,
-            "used_today": backfill.used_today,
-        },
+        credits=_credits(backfill),
         caps=backfill.caps(),
         dagster_runs={"submit": len(backfill.runs), "collect_at_least": sum(map(bool, backfill.run_credits))},
         seconds=round(work.seconds),
@@ -73,6 +80,16 @@ def figures(backfill: Backfill, *, knows_dagster: bool) -> Figures:
             "sensor_interval_seconds": limits.tick_seconds,
         },
         warnings=_warnings(backfill, knows_dagster=knows_dagster),
+    )
+
+
+def _credits(backfill: Backfill) -> Credits:
+    return Credits(
+        per_url_at_most=backfill.price,
+        at_most=None if backfill.unread else backfill.credits,
+        known_at_most=backfill.credits,
+        not_paid_again=sum(need.held for need in backfill.needs) * backfill.price,
+        used_today=backfill.used_today,
     )
 
 
@@ -129,12 +146,12 @@ def _partition_table(found: Figures) -> Table:
     if len(listed) > SHOWN:
         view.add_row(f"... {len(listed) - SHOWN:,} more")
     view.add_section()
-    view.add_row("all", *_cells(found["urls"]))
+    view.add_row("all known" if found["unread"] else "all", *_cells(found["urls"]))
     return view
 
 
-def _cells(urls: Urls) -> list[str]:
-    return [f"{value:,}" for value in urls.values()]
+def _cells(urls: Urls | None) -> list[str]:
+    return [f"{value:,}" for value in urls.values()] if urls else ["?"] * len(Urls.__annotations__)
 
 
 def _sums(found: Figures) -> Table:
@@ -147,7 +164,11 @@ def _sums(found: Figures) -> Table:
         f"about {requests['all']:,}: {requests['submits']:,} submits, {requests['status_polls']:,} status polls, "
         f"{requests['page_reads']:,} page reads",
     )
-    view.add_row("credits", f"{found['credits']['at_most']:,} at most, {found['credits']['per_url_at_most']:,} a URL")
+    view.add_row(
+        "credits", f"{found['credits']['known_at_most']:,} at most, {found['credits']['per_url_at_most']:,} a URL"
+    )
+    for reason, names in found["unread"].items():
+        view.add_row("not counted here", f"{len(names):,} partition(s) whose URLs {reason}")
     view.add_row("not paid again", f"{found['credits']['not_paid_again']:,} credits, in open jobs")
     view.add_row("used today", f"{found['credits']['used_today']:,} credits (UTC)")
     view.add_row("time", f"about {timedelta(seconds=found['seconds'])}")

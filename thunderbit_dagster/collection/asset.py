@@ -96,7 +96,8 @@ def _specs(crawl: Crawl, store: ParquetStore) -> list[dg.AssetSpec]:
             store,
             "succeeded",
             schemas["succeeded"],
-            f"{PAGES[crawl.request.kind]} Parquet, {files}.",
+            f"{PAGES[crawl.request.kind]} Parquet, {files}."
+            + (" A page is as of `completed_at`, not of its partition's date." if crawl.cadence else ""),
         ),
         table_spec(
             crawl,

@@ -82,7 +82,8 @@ def check_specs(crawl: Crawl) -> list[dg.AssetCheckSpec]:
     if crawl.success_rate is not None:
         warn, error = crawl.success_rate
         texts[SUCCESS_RATE] = (
-            f"At least {warn:.0%} of each partition's URLs succeed; less is a warning, less than {error:.0%} an error."
+            f"At least {percent(warn)} of each partition's URLs succeed; less is a warning, less than "
+            f"{percent(error)} an error."
         )
     asset = crawl.key("succeeded")
     return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in texts.items()]
@@ -155,7 +156,7 @@ def _rate_result(crawl: Crawl, measured: Sequence[Quality], warn: float, error: 
     }
     rows = ((str(one.partition), one.submitted, one.succeeded, round(one.rate, 4)) for one in worst[:WORST])
     columns = {"partition": "string", "urls": "int", "succeeded": "int", "success rate": "float"}
-    text = f"{len(low)} of {len(measured)} partitions are below {warn:.0%}" if low else None
+    text = f"{len(low)} of {len(measured)} partitions are below {percent(warn)}" if low else None
     return dg.AssetCheckResult(
         asset_key=crawl.key("succeeded"),
         check_name=SUCCESS_RATE,
@@ -164,6 +165,11 @@ def _rate_result(crawl: Crawl, measured: Sequence[Quality], warn: float, error: 
         description=text,
         metadata={**numbers, **({"worst partitions": table(columns, rows)} if worst else {})},
     )
+
+
+def percent(share: float) -> str:
+    """A share as people write it: 0.8 is 80%, and 0.9995 is 99.95%."""
+    return f"{100 * share:.10g}%"
 
 
 def _blank_result(crawl: Crawl, measured: Sequence[Quality]) -> dg.AssetCheckResult:

@@ -179,7 +179,9 @@ class CrawlShape(Shape):
         default=True, description="true: each new date of the cadence; a cron string; or `cron`, `spread` and more."
     )
     past_dates: PastDates = Field(
-        default="fetch", description="`refuse`, or a length of time: send nothing for a date that ended that long ago."
+        default="fetch",
+        description="`refuse`: send nothing for a date once as much time has passed since its end as it lasted; or a "
+        "length of time after its end.",
     )
     max_partitions_per_run: Count = Field(default=500, description="How many partitions may share one run.")
     job_deadline: Annotated[Duration, Template()] = Field(
@@ -205,8 +207,8 @@ class CrawlShape(Shape):
     tags: Annotated[dict[str, str], Template()] = Field(default={}, description="Tags of each asset.")
     freshness: Annotated[Literal["cadence", "never"], Template()] = Field(
         default="cadence",
-        description="With a cadence, stale after two of its windows with nothing new, warned after one and a half. A "
-        "template may give a freshness policy.",
+        description="Stale after two windows of the cadence with nothing new, or two gaps of the schedule if that is "
+        "longer; warned after one and a half. A template may give a freshness policy.",
     )
 
 

@@ -49,9 +49,18 @@ _JOB = (
     _field("job_position", pa.int32(), "Place of the URL in its batch job, from 0"),
     _field("attempt", pa.int32(), "How many times this URL was submitted for this partition, from 1"),
 )
+# The web is fetched as it is now, also for a partition whose date is past.
+_SUBMITTED = (
+    "When the batch job was accepted: the page is as of this time or soon after, whatever the partition's date; "
+    "without force_refresh it may be an older copy from a cache of the API"
+)
+_COMPLETED = (
+    "When the batch job ended, by Thunderbit's clock: the page is as of this time or soon before, whatever the "
+    "partition's date"
+)
 _PROVENANCE = (
-    _field("submitted_at", INSTANT, "When the batch job was accepted"),
-    _field("completed_at", INSTANT, "When the batch job ended, by Thunderbit's clock"),
+    _field("submitted_at", INSTANT, _SUBMITTED),
+    _field("completed_at", INSTANT, _COMPLETED),
     _required("collected_at", INSTANT, "When the row was read from the API"),
     _required("submission_id", TEXT, "The submission that this row belongs to"),
     _required("run_id", TEXT, "The Dagster run that published the row"),

@@ -12,7 +12,7 @@ from thunderbit_dagster.urls.checking import (
 )
 from thunderbit_dagster.urls.column import AssetColumn
 from thunderbit_dagster.urls.dynamic import DynamicUrls
-from thunderbit_dagster.urls.error import UrlSourceError
+from thunderbit_dagster.urls.error import NeedsRunError, UrlSourceError
 from thunderbit_dagster.urls.file import UrlFile
 from thunderbit_dagster.urls.sitemap import Sitemap
 from thunderbit_dagster.urls.source import UrlSource, read_source, wants_partition
@@ -23,6 +23,7 @@ __all__ = [
     "CheckedUrls",
     "Duplicate",
     "DynamicUrls",
+    "NeedsRunError",
     "Rejected",
     "Sitemap",
     "UrlFile",

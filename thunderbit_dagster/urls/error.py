@@ -3,3 +3,7 @@
 
 class UrlSourceError(Exception):
     """A URL source could not be read, or gave something that is not a list of strings."""
+
+
+class NeedsRunError(UrlSourceError):
+    """Only a run can read the URL source."""

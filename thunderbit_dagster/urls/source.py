@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from thunderbit_dagster.urls.column import AssetColumn, texts_of
-from thunderbit_dagster.urls.error import UrlSourceError
+from thunderbit_dagster.urls.error import NeedsRunError, UrlSourceError
 from thunderbit_dagster.urls.file import UrlFile
 from thunderbit_dagster.urls.sitemap import Sitemap
 
@@ -27,7 +27,7 @@ LoadAsset = Callable[[AssetColumn, "Partition"], object]
 
 def not_in_a_run(column: AssetColumn, partition: Partition) -> object:
     """Where there is no run, nobody loads assets."""
-    raise UrlSourceError(f"The URLs of {partition} are in the asset {column.name}, which only a run loads")
+    raise NeedsRunError(f"The URLs of {partition} are in the asset {column.name}, which only a run loads")
 
 
 def read_source(source: UrlSource, partition: Partition, load: LoadAsset = not_in_a_run) -> list[str]:
