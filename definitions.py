@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from thunderbit_dagster import Crawl, Distill, build_crawl_definitions
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+from thunderbit_dagster import (
+    Crawl,
+    Distill,
+    build_crawl_definitions,
+    resource_from_environment,
+    store_from_environment,
+)
 from thunderbit_dagster.starter import demo_pages
 
 demo = Crawl(

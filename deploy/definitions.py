@@ -6,8 +6,14 @@ import os
 
 from dagster_celery import celery_executor
 
-from thunderbit_dagster import Crawl, Distill, UrlFile, build_crawl_definitions
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+from thunderbit_dagster import (
+    Crawl,
+    Distill,
+    UrlFile,
+    build_crawl_definitions,
+    resource_from_environment,
+    store_from_environment,
+)
 
 on_workers = celery_executor.configured(
     {"broker": {"env": "DAGSTER_CELERY_BROKER"}, "backend": {"env": "DAGSTER_CELERY_BACKEND"}},

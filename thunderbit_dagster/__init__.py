@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING
 from thunderbit_dagster.version import __version__
 
 if TYPE_CHECKING:
+    from thunderbit_dagster.api.errors import ThunderbitError
+    from thunderbit_dagster.api.models import JobRef
     from thunderbit_dagster.api.requests import Distill, Extract
     from thunderbit_dagster.build import build_crawl_definitions
     from thunderbit_dagster.cadence import Schedule
     from thunderbit_dagster.catalog import column_lineage
     from thunderbit_dagster.component import ThunderbitCrawlComponent
     from thunderbit_dagster.crawl import Crawl
+    from thunderbit_dagster.extraction.models import models_of
     from thunderbit_dagster.io_manager import ThunderbitParquetIOManager
     from thunderbit_dagster.loading import HalfPublishedWarning, read_partition, read_partitions, scan
     from thunderbit_dagster.partitions import Partition
     from thunderbit_dagster.resource import ThunderbitResource
+    from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+    from thunderbit_dagster.storage.errors import (
+        HalfPublishedError,
+        PartitionNotFoundError,
+        SchemaDriftError,
+        StorageError,
+    )
     from thunderbit_dagster.storage.store import ParquetStore
     from thunderbit_dagster.urls import AssetColumn, DynamicUrls, Sitemap, UrlFile
 
@@ -29,21 +39,30 @@ __all__ = [
     "Distill",
     "DynamicUrls",
     "Extract",
+    "HalfPublishedError",
     "HalfPublishedWarning",
+    "JobRef",
     "ParquetStore",
     "Partition",
+    "PartitionNotFoundError",
     "Schedule",
+    "SchemaDriftError",
     "Sitemap",
+    "StorageError",
     "ThunderbitCrawlComponent",
+    "ThunderbitError",
     "ThunderbitParquetIOManager",
     "ThunderbitResource",
     "UrlFile",
     "__version__",
     "build_crawl_definitions",
     "column_lineage",
+    "models_of",
     "read_partition",
     "read_partitions",
+    "resource_from_environment",
     "scan",
+    "store_from_environment",
 ]
 
 # Loaded at first use: `dg` imports this package in every project that has it installed, and the command line and the
@@ -54,20 +73,29 @@ _HOMES = {
     "Distill": "api.requests",
     "DynamicUrls": "urls",
     "Extract": "api.requests",
+    "HalfPublishedError": "storage.errors",
     "HalfPublishedWarning": "loading",
+    "JobRef": "api.models",
     "ParquetStore": "storage.store",
     "Partition": "partitions",
+    "PartitionNotFoundError": "storage.errors",
     "Schedule": "cadence",
+    "SchemaDriftError": "storage.errors",
     "Sitemap": "urls",
+    "StorageError": "storage.errors",
     "ThunderbitCrawlComponent": "component",
+    "ThunderbitError": "api.errors",
     "ThunderbitParquetIOManager": "io_manager",
     "ThunderbitResource": "resource",
     "UrlFile": "urls",
     "build_crawl_definitions": "build",
     "column_lineage": "catalog",
+    "models_of": "extraction.models",
     "read_partition": "loading",
     "read_partitions": "loading",
+    "resource_from_environment": "settings",
     "scan": "loading",
+    "store_from_environment": "settings",
 }
 
 

@@ -17,7 +17,7 @@ from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 from thunderbit_dagster.storage.store import ParquetStore
 
 IO_MANAGER_KEY: Final = "thunderbit_io_manager"
-"""The resource key of the IO manager that loads ``succeeded`` and ``failed``."""
+"""The resource key of the IO manager that loads ``succeeded`` and ``failed``, and refuses ``submissions``."""
 
 URI: Final = "dagster/uri"
 # The names under which the UI has icons; local files are no storage to name among an asset's kinds.
@@ -176,7 +176,10 @@ def place_of(metadata: Mapping[str, object], key: dg.AssetKey, base_uri: str | N
     table = next((table for table in SCHEMAS if folder[-1:] == [table]), None)
     base = base_uri or "/".join(folder[:-2] if text else [])
     if table is None or len(folder) < 2:  # noqa: PLR2004 - a crawl and a table
-        raise TypeError(f"{key.to_user_string()} is no table of a crawl, such as docs/succeeded.")
+        raise TypeError(
+            f"{key.to_user_string()} has no rows to load. Load the `succeeded` or `failed` of its crawl; to only run "
+            "after it, name it in `deps`."
+        )
     if not base:
         raise TypeError(f"Nothing says where {key.to_user_string()} lies: give `base_uri` to `{IO_MANAGER_KEY}`.")
     return ParquetStore(base), folder[-2], "succeeded" if table == "succeeded" else "failed"

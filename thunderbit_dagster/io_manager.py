@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from thunderbit_dagster.catalog import IO_MANAGER_KEY, place_of
+from thunderbit_dagster.expected import NONE, TEXTS, require
 from thunderbit_dagster.frames import convert, require_polars
 from thunderbit_dagster.loading import Dimensions, OnHalf, TableReader, refuse
 from thunderbit_dagster.partitions import UNPARTITIONED, dimension_names, parse_key
@@ -83,15 +84,17 @@ class ThunderbitParquetIOManager(dg.ConfigurableIOManager):
         """The upstream asset's rows, in the type of the parameter.
 
         Raises:
-            TypeError: the annotation is none that can be loaded.
+            TypeError: the annotation is none that can be loaded, or the asset is no table of a crawl.
             PartitionNotFoundError: a partition is not published.
             HalfPublishedError: a partition's tables are of different commits.
-            StorageError: the store cannot be read.
+            StorageError: the store cannot be read, or a column does not exist.
+            ValueError: `columns` is no list of names.
         """
+        reader, columns = self._reader(context), _columns(context)
         target = target_of(context.dagster_type.typing_type, context.name)
         if target.kind.startswith("polars"):
             require_polars()
-        reader, keyed = self._reader(context), _keyed(context, target)
+        keyed = _keyed(context, target)
         if context.definition_metadata.get(ALLOW_MISSING):
             absent = reader.missing(list(keyed.values()))
             keyed = {key: place for key, place in keyed.items() if place not in absent}
@@ -99,7 +102,7 @@ class ThunderbitParquetIOManager(dg.ConfigurableIOManager):
                 context.log.warning("%d partitions are not published and left out of %s", len(absent), context.name)
         if not keyed and target.optional:
             return None
-        return _load(reader, keyed, target, _columns(context))
+        return _load(reader, keyed, target, columns)
 
     def _reader(self, context: dg.InputContext) -> TableReader:
         definition = context.upstream_output.definition_metadata if context.upstream_output else {}
@@ -160,7 +163,8 @@ def _keyed(context: dg.InputContext, target: Target) -> dict[str, Dimensions]:
 
 def _columns(context: dg.InputContext) -> list[str] | None:
     wanted = context.definition_metadata.get(COLUMNS)
-    return None if wanted is None else [str(name) for name in wanted]
+    require(f"The input {context.name}", {COLUMNS: wanted}, {COLUMNS: TEXTS | NONE})
+    return None if wanted is None else [*wanted]
 
 
 def _load(
@@ -170,7 +174,9 @@ def _load(
     if target.kind in ("pyarrow.Dataset", "polars.LazyFrame"):
         open_lazily = reader.dataset if target.kind == "pyarrow.Dataset" else reader.lazy
         return (
-            {key: open_lazily([place]) for key, place in keyed.items()} if target.by_partition else open_lazily(places)
+            {key: open_lazily([place], columns) for key, place in keyed.items()}
+            if target.by_partition
+            else open_lazily(places, columns)
         )
     if not target.by_partition:
         return _as(target.kind, reader.read(places, columns))

@@ -12,16 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args, overload
 
 import pyarrow as pa
 
 from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.expected import NONE, TEXTS, Expected, one_of, require
 from thunderbit_dagster.extraction.output import output_of
 from thunderbit_dagster.frames import Library, convert, lazy, require_polars
 from thunderbit_dagster.partitions import SEPARATOR, Partition
 from thunderbit_dagster.storage.drift import union
-from thunderbit_dagster.storage.errors import HalfPublishedError, PartitionNotFoundError, StorageError
+from thunderbit_dagster.storage.errors import (
+    HalfPublishedError,
+    PartitionNotFoundError,
+    StorageError,
+)
 from thunderbit_dagster.storage.layout import describe, ordered
 from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 from thunderbit_dagster.storage.store import Pair, ParquetStore
@@ -36,6 +41,18 @@ Where: TypeAlias = Partition | Dimensions | str
 """A partition: by its key in Dagster, as ``2026-11-02|guides``, by its dimensions, or as a ``Partition``."""
 
 OnHalf = Literal["refuse", "warn"]
+Lazy = Literal["pyarrow", "polars"]
+
+_TABLE: Final = {"table": one_of(*SCHEMAS), "on_half_published": one_of(*get_args(OnHalf))}
+_FRAME: Final = {**_TABLE, "to": one_of(*get_args(Library)), "columns": TEXTS | NONE}
+_LAZY: Final = {**_TABLE, "to": one_of(*get_args(Lazy))}
+_ONE: Final = Expected(
+    "a partition's key, its dimensions or a Partition", lambda value: isinstance(value, str | Mapping | Partition)
+)
+_MANY: Final = Expected(
+    "a list of partitions", lambda value: isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+)
+
 READERS = 8
 """How many partitions are read at once."""
 NAMED = 5
@@ -107,8 +124,10 @@ def read_partition(
         HalfPublishedError: a run was killed between publishing one table and the other.
         SchemaDriftError: a column has another type than in today's schema of the crawl.
         StorageError: the store cannot be read, or a column does not exist.
+        ValueError: an argument is none of what it can be.
         PolarsMissingError: ``to="polars"`` without Polars.
     """
+    require("read_partition", locals(), _FRAME)
     if to == "polars":
         require_polars()
     reader = TableReader.of(store, crawl, table, on_half_published)
@@ -161,7 +180,11 @@ def read_partitions(
     """The rows of many partitions, or of all (default), one partition after the other.
 
     Arguments and errors are those of ``read_partition``. Older files that lack a column have nulls there.
+
+    Raises:
+        PartitionNotFoundError: one of ``partitions`` is not there, or nothing of a crawl that was given by name.
     """
+    require("read_partitions", locals(), _FRAME)
     if to == "polars":
         require_polars()
     reader = TableReader.of(store, crawl, table, on_half_published)
@@ -194,7 +217,7 @@ def scan(
     partitions: Iterable[Where] | None = None,
     table: Table = "succeeded",
     *,
-    to: Literal["pyarrow", "polars"] = "pyarrow",
+    to: Lazy = "pyarrow",
     on_half_published: OnHalf = "refuse",
 ) -> pads.Dataset | pl.LazyFrame:
     """Many partitions, or all (default), of which nothing is read before it is asked for.
@@ -204,11 +227,13 @@ def scan(
     Only the files' footers are read here.
 
     Raises:
-        PartitionNotFoundError: one of ``partitions`` is not there.
+        PartitionNotFoundError: one of ``partitions`` is not there, or nothing of a crawl that was given by name.
         HalfPublishedError: see ``read_partition``.
         StorageError: the store cannot be read.
+        ValueError: an argument is none of what it can be.
         PolarsMissingError: ``to="polars"`` without Polars.
     """
+    require("scan", locals(), _LAZY)
     if to == "polars":
         require_polars()
     reader = TableReader.of(store, crawl, table, on_half_published)
@@ -251,7 +276,9 @@ class TableReader:
 
         Raises:
             PartitionNotFoundError: a key that no published partition has, or that is none of the crawl's.
+            ValueError: it is no partition at all.
         """
+        require(f"Crawl {self.crawl!r}", {"partition": partition}, {"partition": _ONE | NONE})
         if partition is None:
             return {}
         if isinstance(partition, str):
@@ -259,9 +286,18 @@ class TableReader:
         return ordered(partition.dimensions if isinstance(partition, Partition) else partition)
 
     def places(self, partitions: Iterable[Where] | None) -> list[Dimensions]:
-        """The dimensions of some partitions, each once; of all that are published when None."""
+        """The dimensions of some partitions, each once; of all that are published when None.
+
+        Raises:
+            PartitionNotFoundError: as `place`; or nothing is published of a crawl of which only the name is known.
+            ValueError: they are no list of partitions.
+        """
+        require(f"Crawl {self.crawl!r}", {"partitions": partitions}, {"partitions": _MANY | NONE})
         if partitions is None:
-            return list(self.store.partitions(self.crawl, self.table))
+            published: list[Dimensions] = [*self.store.partitions(self.crawl, self.table)]
+            if not published and self.declared is None:
+                raise self._no_crawl()
+            return published
         found = [self.place(partition) for partition in partitions]
         return list({tuple(place.items()): place for place in found}.values())
 
@@ -274,7 +310,8 @@ class TableReader:
         schema = self._checked(places)
         with ThreadPoolExecutor(READERS) as threads:
             read = list(threads.map(lambda place: self._read(place, schema, columns), places))
-        return pa.concat_tables(read) if read else self._with_keys(_selected(schema, columns), ()).empty_table()
+        empty = self._with_keys(self._without_keys(schema, (), columns), ())
+        return pa.concat_tables(read) if read else empty.empty_table()
 
     def read_each(self, places: Sequence[Dimensions], columns: Sequence[str] | None = None) -> list[pa.Table]:
         """The rows of the partitions, a table each."""
@@ -282,14 +319,14 @@ class TableReader:
         with ThreadPoolExecutor(READERS) as threads:
             return list(threads.map(lambda place: self._read(place, schema, columns), places))
 
-    def dataset(self, places: Sequence[Dimensions]) -> pads.Dataset:
+    def dataset(self, places: Sequence[Dimensions], columns: Sequence[str] | None = None) -> pads.Dataset:
         """The partitions as a dataset of pyarrow."""
-        schema = self._checked(places)
+        schema = self._without_keys(self._checked(places), places, columns)
         return self.store.scan(self.crawl, self.table, schema if places else self._with_keys(schema, places), places)
 
-    def lazy(self, places: Sequence[Dimensions]) -> pl.LazyFrame:
+    def lazy(self, places: Sequence[Dimensions], columns: Sequence[str] | None = None) -> pl.LazyFrame:
         """The partitions as a lazy frame of Polars."""
-        schema = self._checked(places)
+        schema = self._without_keys(self._checked(places), places, columns)
         return lazy(self._with_keys(schema, places), [partial(self._read_exactly, place, schema) for place in places])
 
     def _dimensions_of(self, key: str) -> Dimensions:
@@ -332,8 +369,17 @@ class TableReader:
         return rows if columns is None else rows.select(columns)
 
     def _with_keys(self, schema: pa.Schema, places: Sequence[Dimensions]) -> pa.Schema:
-        names = dict.fromkeys([*self.axes, *(name for place in places for name in place)])
-        return pa.schema([*schema, *(pa.field(name, pa.string()) for name in names)])
+        return pa.schema([*schema, *(pa.field(name, pa.string()) for name in self._keys(places))])
+
+    def _without_keys(
+        self, schema: pa.Schema, places: Sequence[Dimensions], columns: Sequence[str] | None
+    ) -> pa.Schema:
+        """The columns that are wanted of a file; the keys come after them whether they are wanted or not."""
+        keys = self._keys(places)
+        return _selected(schema, None if columns is None else [name for name in columns if name not in keys])
+
+    def _keys(self, places: Sequence[Dimensions]) -> list[str]:
+        return list(dict.fromkeys([*self.axes, *(name for place in places for name in place)]))
 
     def _not_found(self, missing: list[str], published: list[str]) -> PartitionNotFoundError:
         there = f"Published are {_some(published)}." if any(published) else "Nothing is published there."
@@ -341,6 +387,11 @@ class TableReader:
             there = "The crawl has no partitions."
         what = f"partition {_some(missing)}" if any(missing) else "rows of a crawl without partitions"
         return PartitionNotFoundError(f"There is no {what} in {self.store.base_uri}/{self.crawl}/{self.table}. {there}")
+
+    def _no_crawl(self) -> PartitionNotFoundError:
+        others = self.store.crawls()
+        there = f"There are: {_some(others)}." if others else "There is no crawl at all."
+        return PartitionNotFoundError(f"There is nothing of a crawl {self.crawl!r} in {self.store.base_uri}. {there}")
 
     def _half(self, places: Sequence[Dimensions]) -> str:
         names = _some([describe(self.crawl, place) for place in places])

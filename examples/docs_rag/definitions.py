@@ -10,8 +10,14 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thunderbit_dagster import Crawl, Distill, Sitemap, build_crawl_definitions
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+from thunderbit_dagster import (
+    Crawl,
+    Distill,
+    Sitemap,
+    build_crawl_definitions,
+    resource_from_environment,
+    store_from_environment,
+)
 
 SITE = os.environ.get("THUNDERBIT_DEMO_SITE", "http://127.0.0.1:8711")
 CHUNKS = Path(os.environ.get("CHUNKS_DIR", "data/docs/chunks"))

@@ -6,8 +6,14 @@ from datetime import date, timedelta
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from thunderbit_dagster import Crawl, Extract, Schedule, build_crawl_definitions
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+from thunderbit_dagster import (
+    Crawl,
+    Extract,
+    Schedule,
+    build_crawl_definitions,
+    resource_from_environment,
+    store_from_environment,
+)
 
 SITE = os.environ.get("THUNDERBIT_DEMO_SITE", "http://127.0.0.1:8711")
 PAGES = ("tide-clock", "pi-hat", "drying-capsules", "tg-1-radar-gauge", "kelp-radar")

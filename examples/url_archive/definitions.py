@@ -6,8 +6,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from thunderbit_dagster import Crawl, Distill, Schedule, UrlFile, build_crawl_definitions
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+from thunderbit_dagster import (
+    Crawl,
+    Distill,
+    Schedule,
+    UrlFile,
+    build_crawl_definitions,
+    resource_from_environment,
+    store_from_environment,
+)
 
 URLS = os.environ.get("ARCHIVE_URLS", str(Path(__file__).with_name("urls.txt")))
 

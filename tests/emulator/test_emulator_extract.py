@@ -105,6 +105,14 @@ def test_every_dialect_of_schema_is_understood(schema: object):
     assert rows(page("", PRODUCT), schema) == [{"name": "Tide Gauge 3", "price": 1299.0}]
 
 
+@pytest.mark.parametrize("name", ["items", "properties", "allOf"])
+def test_a_map_may_name_a_field_as_json_schema_names_a_keyword(name: str):
+    assert parse_schema({name: "What is sold", "price": {"type": "number"}}) == (
+        Field(name, "string", "What is sold"),
+        Field("price", "number"),
+    )
+
+
 def test_values_of_lists_and_choices_are_what_the_schema_allows():
     schema = properties(
         images={"type": "array", "items": {"type": "string", "format": "uri"}},

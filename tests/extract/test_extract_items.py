@@ -3,13 +3,17 @@
 import datetime as dt
 import json
 import math
+from decimal import Decimal
+from enum import Enum
 from typing import Literal
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
+from typing_extensions import TypedDict
 
 from thunderbit_dagster.api import Extract
 from thunderbit_dagster.api.schemas import SchemaError
@@ -44,6 +48,11 @@ class Product(BaseModel):
 
 def fields(**properties: object) -> dict:
     return {"type": "object", "properties": properties}
+
+
+DECIMAL_TEXT = {"type": "string", "pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"}
+DATE, TIME = ({"type": "string", "format": kind} for kind in ("date", "date-time"))
+PRICES = {"type": "object", "additionalProperties": {"type": "number"}}
 
 
 def reader(schema: object) -> ItemReader:
@@ -100,6 +109,16 @@ def test_a_model_becomes_typed_columns():
         ({"type": "array"}, TEXT),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, TEXT),
         ({"anyOf": [{"type": "array", "items": {}}, {"type": "string"}]}, TEXT),
+        ({"type": "object", "additionalProperties": fields(x={}, X={})}, TEXT),
+        ({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}, {"type": "null"}]}, pa.float64()),
+        ({"anyOf": [{"type": "number"}, DECIMAL_TEXT, {"type": "integer"}]}, pa.float64()),
+        ({"items": {"anyOf": [{"type": "number"}, DECIMAL_TEXT]}}, pa.list_(pa.float64())),
+        ({"anyOf": [{"type": "number"}, {"type": "string", "enum": ["free"]}]}, TEXT),
+        ({"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^x"}]}, TEXT),
+        ({"anyOf": [{"type": "string"}, {"type": "number"}]}, TEXT),
+        ({"anyOf": [DATE, TIME, {"type": "null"}]}, INSTANT),
+        ({"anyOf": [TIME, DATE]}, INSTANT),
+        ({"anyOf": [DATE, TIME, {"type": "string"}]}, TEXT),
         ({}, TEXT),
         (True, TEXT),
     ],
@@ -181,6 +200,12 @@ def test_an_item_is_read_into_its_types():
         ),
         ({"type": "string", "format": "email"}, "not an address", "not an address"),
         ({}, {"b": [1]}, '{"b":[1]}'),
+        ({"anyOf": [DATE, TIME]}, "2026-03-01", dt.datetime(2026, 3, 1, tzinfo=UTC)),
+        (PRICES, {"b": "1.5", "c": 2, "d": None, "e": ""}, '{"b":1.5,"c":2}'),
+        ({"additionalProperties": {"type": ["number", "null"]}, "type": "object"}, {"b": ""}, '{"b":null}'),
+        ({"additionalProperties": PRICES, "type": "object"}, {"b": {"c": "1"}}, '{"b":{"c":1}}'),
+        ({"additionalProperties": {"items": {"type": "integer"}}, "type": "object"}, {"b": ["1"]}, '{"b":[1]}'),
+        ({"items": PRICES}, [{"b": "1.5"}], ['{"b":1.5}']),
     ],
 )
 def test_a_value_counts_when_it_reads_as_its_type_without_a_guess(schema, value, read_as):
@@ -215,6 +240,9 @@ def test_a_value_counts_when_it_reads_as_its_type_without_a_guess(schema, value,
         ({"items": {"type": "integer"}}, "text", "a", "type"),
         (fields(b={"type": "integer"}) | {"required": ["b"]}, {"b": None}, "a.b", "required"),
         ({"oneOf": [{"type": "string"}, {"type": "integer"}]}, [], "a", "oneOf"),
+        ({"anyOf": [DATE, TIME]}, "soon", "a", "type"),
+        (PRICES, {"b": "12,50 EUR"}, "a.b", "type"),
+        ({"type": "object", "additionalProperties": DATE}, {"b": "soon"}, "a.b", "type"),
     ],
 )
 def test_what_does_not_fit_is_named_by_field_and_rule(schema, value, field, rule):
@@ -287,6 +315,186 @@ def test_models_are_read_from_older_items_with_their_defaults():
     assert list(models_of(stored, Sized)) == [Sized(name="Lamp")]
     with pytest.raises(ValidationError):
         list(models_of(stored, Offer))
+
+
+class Terms(BaseModel):
+    days: int | None
+
+
+class Plan(BaseModel):
+    name: str
+    price: float | None
+    terms: Terms
+    note: str | None = "none"
+
+
+class Shelf(BaseModel):
+    owner: str | None
+    anything: object
+    best: Plan | None
+    plans: list[Plan]
+    by_name: dict[str, Plan | None]
+
+
+def stored(schema: object, *items: object) -> pa.Table:
+    column, found = reader(schema).column, read(schema, *items)
+    assert found.errors == []
+    return pa.table({"items": pa.array([found.items], pa.list_(column.type))})
+
+
+@pytest.mark.parametrize("absent", [False, True], ids=["null", "absent"])
+def test_a_field_that_must_be_given_and_may_be_null_comes_back_as_none_at_every_depth(absent):
+    terms = {} if absent else {"days": None}
+    plan = {"name": "a", "terms": terms, **({} if absent else {"price": None, "note": None})}
+    full = {"name": "b", "price": 1.5, "terms": {"days": 3}, "note": "x"}
+    rows = stored(
+        Shelf,
+        {"best": plan, "plans": [plan, full], "by_name": {"x": plan, "y": None, "z": full}},
+        {"owner": None, "anything": None, "best": None, "plans": [], "by_name": {}},
+        {"owner": "me", "anything": {"b": None}, "best": full, "plans": [full], "by_name": {}},
+    )
+    free = Plan(name="a", price=None, terms=Terms(days=None), note="none")
+    paid = Plan(name="b", price=1.5, terms=Terms(days=3), note="x")
+    assert list(models_of(rows, Shelf)) == [
+        Shelf(owner=None, anything=None, best=free, plans=[free, paid], by_name={"x": free, "y": None, "z": paid}),
+        Shelf(owner=None, anything=None, best=None, plans=[], by_name={}),
+        Shelf(owner="me", anything={"b": None}, best=paid, plans=[paid], by_name={}),
+    ]
+
+
+def test_a_model_may_require_a_nullable_field_that_older_items_lack_but_no_other():
+    class Wider(Terms):
+        since: dt.date | None
+
+    class Narrower(Terms):
+        since: dt.date
+
+    rows = stored(Terms, {"days": 3})
+    assert list(models_of(rows, Wider)) == [Wider(days=3, since=None)]
+    with pytest.raises(ValidationError, match="Field required"):
+        list(models_of(rows, Narrower))
+
+
+class Size(TypedDict):
+    width: Decimal
+
+
+class Money(BaseModel):
+    price: Decimal = Field(ge=0, decimal_places=2, description="What it costs")
+    was: Decimal | None = None
+    steps: list[Decimal] = []
+    rates: dict[str, Decimal] = {}
+    shown: dt.date | dt.datetime | None = None
+    size: Size | None = None
+
+
+def test_a_decimal_is_a_number_everywhere_and_a_date_with_or_without_a_time_an_instant():
+    assert Extract(schema=Money).body()["schema"]["properties"] == {
+        "price": {"type": "number", "minimum": 0, "title": "Price", "description": "What it costs"},
+        "was": {"type": "number", "title": "Was"},
+        "steps": {"type": "array", "items": {"type": "number"}, "title": "Steps", "default": []},
+        "rates": {"type": "object", "additionalProperties": {"type": "number"}, "title": "Rates", "default": {}},
+        "shown": {"type": "string", "format": "date-time", "title": "Shown"},
+        "size": {
+            "type": "object",
+            "properties": {"width": {"type": "number", "title": "Width"}},
+            "required": ["width"],
+            "title": "Size",
+        },
+    }
+    raw = {"price": "12.50", "was": 13, "steps": ["1", 2.5], "rates": {"de": "0.19"}, "shown": "2026-03-01"}
+    [item] = read(Money, {**raw, "size": {"width": "3"}}).items
+    assert item == {
+        "price": 12.5,
+        "was": 13.0,
+        "steps": [1.0, 2.5],
+        "rates": '{"de":0.19}',
+        "shown": dt.datetime(2026, 3, 1, tzinfo=UTC),
+        "size": {"width": 3.0},
+    }
+    assert faults(Money, {"price": "abc", "was": "cheap", "rates": {"de": "x"}, "shown": "soon"}) == [
+        (0, "price", "type"),
+        (0, "rates.de", "type"),
+        (0, "shown", "type"),
+        (0, "was", "type"),
+    ]
+    [back] = models_of(stored(Money, raw), Money)
+    assert (back.price, back.was, back.steps, back.rates) == (
+        Decimal("12.50"),
+        Decimal(13),
+        [Decimal(1), Decimal("2.5")],
+        {"de": Decimal("0.19")},
+    )
+
+
+class Color(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+STRING = {"type": "string"}
+DATE_TIME = {"type": "string", "format": "date-time"}
+SIZE = {"type": "object", "properties": {"width": {"type": "number"}}, "required": ["width"]}
+
+
+@pytest.mark.parametrize(
+    ("python", "sent", "kind"),
+    [
+        (str, STRING, TEXT),
+        (UUID, {"type": "string", "format": "uuid"}, TEXT),
+        (Color, {"type": "string", "enum": ["red", "blue"]}, TEXT),
+        (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}, TEXT),
+        (int, {"type": "integer"}, pa.int64()),
+        (float, {"type": "number"}, pa.float64()),
+        (int | float, {"anyOf": [{"type": "integer"}, {"type": "number"}]}, pa.float64()),
+        (Decimal, {"type": "number"}, pa.float64()),
+        (bool, {"type": "boolean"}, pa.bool_()),
+        (dt.date, {"type": "string", "format": "date"}, pa.date32()),
+        (dt.datetime, DATE_TIME, INSTANT),
+        (dt.date | dt.datetime, DATE_TIME, INSTANT),
+        (Size, SIZE, pa.struct([("width", pa.float64())])),
+        (list[Decimal], {"type": "array", "items": {"type": "number"}}, pa.list_(pa.float64())),
+        (set[int], {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, pa.list_(pa.int64())),
+        (dict[str, float], {"type": "object", "additionalProperties": {"type": "number"}}, TEXT),
+        (
+            dict[str, Decimal | None],
+            {"type": "object", "additionalProperties": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
+            TEXT,
+        ),
+        (object, {}, TEXT),
+        (int | str, {"anyOf": [{"type": "integer"}, STRING]}, TEXT),
+        (str | float, {"anyOf": [STRING, {"type": "number"}]}, TEXT),
+    ],
+)
+@pytest.mark.parametrize("optional", [False, True])
+def test_the_types_of_python_are_sent_and_stored_as_the_documents_say(python, sent, kind, optional):
+    model = create_model("Item", a=(python | None if optional and python is not object else python, ...))
+    body = Extract(schema=model).body()["schema"]
+    assert untitled(body["properties"]["a"]) == sent
+    assert ("required" in body) is not (optional or python is object)
+    assert reader(model).column.type == pa.struct([("a", kind)])
+
+
+def untitled(schema: object) -> object:
+    if isinstance(schema, dict):
+        return {name: untitled(one) for name, one in schema.items() if name != "title"}
+    return [untitled(one) for one in schema] if isinstance(schema, list) else schema
+
+
+@pytest.mark.parametrize("name", ["items", "properties", "anyOf", "definitions"])
+def test_a_map_may_name_a_field_as_json_schema_names_a_keyword(name):
+    told = {name: "What is in the parcel", "weight": {"type": "number"}}
+    text = {"type": "string", "description": "What is in the parcel"}
+    whole = {"type": "object", "properties": {name: text, "weight": {"type": "number"}}}
+    assert Extract(schema=told).body()["schema"] == whole
+    assert read(told, {name: "tea", "weight": "2"}).items == [{name: "tea", "weight": 2}]
+    plain = {"weight": {"type": "number"}}
+    assert Extract(schema=plain).body()["schema"] == plain
+
+
+def test_what_looks_like_json_schema_is_still_checked_as_one():
+    with pytest.raises(ValueError, match="unknown keyword 'requried'"):
+        Extract(schema={"properties": {"a": {}}, "requried": ["a"]})
 
 
 anything = st.recursive(

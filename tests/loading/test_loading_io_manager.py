@@ -16,7 +16,7 @@ from crawl_world import QUIET, Line, crawl, resource
 
 from thunderbit_dagster import ThunderbitParquetIOManager
 from thunderbit_dagster.io_manager import target_of
-from thunderbit_dagster.storage.errors import HalfPublishedError, PartitionNotFoundError
+from thunderbit_dagster.storage.errors import HalfPublishedError, PartitionNotFoundError, StorageError
 
 KINDS = [pd.DataFrame, pa.Table, pads.Dataset, pl.DataFrame, pl.LazyFrame]
 
@@ -144,6 +144,32 @@ def test_a_partition_mapping_decides_which_partitions_an_asset_gets(docs):
 def test_only_the_columns_that_the_input_names_are_loaded(docs):
     got = loaded(docs, pd.DataFrame, partitions=docs.crawl.partitions_def, key="a", metadata={"columns": ["url"]})
     assert list(got.columns) == ["url", "urls"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_columns_of_the_input_are_those_of_every_kind_of_table(docs, kind):
+    own, wanted = docs.crawl.partitions_def, {"columns": ["urls", "title", "url"]}
+    got = loaded(docs, kind, partitions=own, key="a", metadata=wanted)
+    assert isinstance(got, kind)
+    assert list(rows_of(got).columns) == ["title", "url", "urls"]
+    assert list(rows_of(got)["url"]) == docs.urls("succeeded", urls="a")
+    by_key = loaded(docs, dict[str, kind], partitions=own, key="a", metadata=wanted)
+    assert list(rows_of(by_key["a"]).columns) == ["title", "url", "urls"]
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pads.Dataset, pl.LazyFrame])
+def test_columns_that_do_not_exist_or_are_no_list_are_refused_before_anything_is_loaded(docs, kind):
+    own = docs.crawl.partitions_def
+    with pytest.raises(StorageError, match="There is no column nonsense"):
+        loaded(docs, kind, partitions=own, key="a", metadata={"columns": ["nonsense"]})
+    with pytest.raises(ValueError, match="The input rows: `columns` must be a list of texts or None, not 'url'"):
+        loaded(docs, kind, partitions=own, key="a", metadata={"columns": "url"})
+
+
+@pytest.mark.parametrize("annotation", [Any, dict, pd.DataFrame])
+def test_submissions_have_no_rows_and_the_error_says_what_does(docs, annotation):
+    with pytest.raises(TypeError, match=r"/submissions has no rows to load.*`succeeded` or `failed`.*`deps`"):
+        loaded(docs, annotation, table="submissions", partitions=docs.crawl.partitions_def, key="a")
 
 
 def test_a_crawl_without_partitions_is_loaded_whole(whole):

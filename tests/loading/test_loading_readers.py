@@ -166,6 +166,7 @@ def test_a_lazy_polars_frame_reads_only_the_columns_that_a_query_needs(local, mo
 def test_only_the_columns_asked_for_are_read_and_the_keys_come_after_them(store, to, wanted):
     assert names(read_partitions(store, DOCS, wanted, columns=["url", "markdown"], to=to))[:2] == ["url", "markdown"]
     assert len(names(read_partitions(store, DOCS, wanted, columns=["url", "markdown"], to=to))) == 3
+    assert names(read_partitions(store, DOCS, wanted, columns=["urls", "url"], to=to)) == ["url", "urls"]
     with pytest.raises(StorageError, match="There is no column nonsense"):
         read_partitions(store, DOCS, wanted, columns=["nonsense"])
 
@@ -206,6 +207,80 @@ def test_nothing_published_is_said_and_all_of_nothing_is_an_empty_frame(tmp_path
         read_partition(tmp_path, "docs", {"urls": "a"})
     assert read_partitions(tmp_path, DOCS).column_names == [*SUCCEEDED.names, "urls"]
     assert scan(tmp_path, DOCS, to="polars").collect().columns == [*SUCCEEDED.names, "urls"]
+
+
+READERS = [read_partition, read_partitions, scan]
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("crawl", [DOCS, "docs"], ids=["crawl", "name"])
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"to": "spark"}, "`to` must be 'pyarrow' or .*'polars', not 'spark'"),
+        ({"table": "changes"}, "`table` must be 'succeeded' or 'failed', not 'changes'"),
+        ({"table": None}, "`table` must be 'succeeded' or 'failed', not None"),
+        ({"on_half_published": "x"}, "`on_half_published` must be 'refuse' or 'warn', not 'x'"),
+    ],
+    ids=["to", "table", "no-table", "half"],
+)
+def test_an_argument_that_is_none_of_the_choices_is_refused_with_them(local, read, crawl, how, words):
+    publish(local, {"urls": "a"})
+    with pytest.raises(ValueError, match=words):
+        read(local, crawl, None, **how)
+
+
+def test_a_scan_cannot_be_pandas(local):
+    publish(local, {"urls": "a"})
+    with pytest.raises(ValueError, match="`to` must be 'pyarrow' or 'polars', not 'pandas'"):
+        scan(local, DOCS, to="pandas")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store, columns: read_partition(store, DOCS, "a", columns=columns),
+        lambda store, columns: read_partitions(store, DOCS, [], columns=columns),
+        lambda store, columns: store.read("docs", "succeeded", {"urls": "a"}, columns),
+    ],
+    ids=["one", "none", "store"],
+)
+def test_columns_are_a_list_of_names_and_no_text(local, read):
+    publish(local, {"urls": "a"})
+    with pytest.raises(ValueError, match="`columns` must be a list of texts or None, not 'url'"):
+        read(local, "url")
+    with pytest.raises(ValueError, match="`columns` must be a list of texts or None, not a value of type list"):
+        read(local, [1])
+    assert read(local, ("url",)).column_names[0] == "url"
+
+
+@pytest.mark.parametrize("read", [read_partitions, scan])
+@pytest.mark.parametrize(
+    "one", ["a", {"urls": "a"}, Partition("a", {"urls": "a"})], ids=["key", "dimensions", "object"]
+)
+def test_one_partition_is_no_list_of_partitions(local, read, one):
+    publish(local, {"urls": "a"})
+    with pytest.raises(ValueError, match="`partitions` must be a list of partitions or None, not "):
+        read(local, DOCS, one)
+    with pytest.raises(
+        ValueError, match="`partition` must be a partition's key, its dimensions or a Partition or None, not 7"
+    ):
+        read(local, DOCS, [7])
+
+
+@pytest.mark.parametrize("read", [read_partitions, scan])
+def test_a_crawl_that_is_given_by_name_must_be_there(store, read):
+    with pytest.raises(PartitionNotFoundError, match=r"nothing of a crawl 'dcos' in .*There are: docs\."):
+        read(store, "dcos")
+    assert len(read(store, "docs").to_table() if read is scan else read(store, "docs")) == 5
+
+
+def test_a_crawl_is_looked_for_among_folders_that_are_none_and_in_places_that_are_not_there_yet(tmp_path):
+    with pytest.raises(PartitionNotFoundError, match="There is no crawl at all"):
+        read_partitions(tmp_path / "nowhere", "docs")
+    (tmp_path / "_other").mkdir()
+    (tmp_path / "file").touch()
+    assert ParquetStore(tmp_path).crawls() == []
 
 
 def half(local, tmp_path):

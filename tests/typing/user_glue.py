@@ -1,11 +1,14 @@
 """What a user's project does with pydantic and Dagster, whose own types hold Any: checked strictly, but for that."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel
+from typing_extensions import assert_type
 
-from thunderbit_dagster import ParquetStore, ThunderbitResource, read_partition, read_partitions, scan
+from thunderbit_dagster import ParquetStore, ThunderbitResource, models_of, read_partition, read_partitions, scan
 
 
 class Product(BaseModel):
@@ -20,6 +23,13 @@ def heading(thunderbit: ThunderbitResource) -> str | None:
 
 resources = dg.Definitions(resources={"store": ParquetStore("data"), "thunderbit": ThunderbitResource(api_key="tb_")})
 merged = dg.Definitions.merge(resources, dg.Definitions(assets=[heading]))
+
+
+def products(store: ParquetStore) -> Iterator[Product]:
+    found = models_of(store.read("shop", "succeeded", {}), Product)
+    assert_type(found, Iterator[Product])
+    models_of(store.read("shop", "succeeded", {}), int)  # type: ignore[type-var]
+    return found
 
 
 def tables(store: ParquetStore) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 from typing_extensions import assert_type
-from user_glue import Product
+from user_glue import Product, products
 
 import thunderbit_dagster
 from thunderbit_dagster import (
@@ -17,23 +17,31 @@ from thunderbit_dagster import (
     Distill,
     DynamicUrls,
     Extract,
+    HalfPublishedError,
     HalfPublishedWarning,
+    JobRef,
     ParquetStore,
     Partition,
+    PartitionNotFoundError,
     Schedule,
+    SchemaDriftError,
     Sitemap,
+    StorageError,
     ThunderbitCrawlComponent,
+    ThunderbitError,
     ThunderbitParquetIOManager,
     ThunderbitResource,
     UrlFile,
     __version__,
     build_crawl_definitions,
     column_lineage,
+    resource_from_environment,
+    store_from_environment,
 )
 from thunderbit_dagster.api.client import AsyncThunderbitClient, ThunderbitClient
 from thunderbit_dagster.api.codes import JobKind, JobStatus, RowStatus
-from thunderbit_dagster.api.errors import ApiError, InsufficientCreditsError, ThunderbitError
-from thunderbit_dagster.api.models import Document, Job, JobPage, JobRef, Row, RowError
+from thunderbit_dagster.api.errors import ApiError, InsufficientCreditsError
+from thunderbit_dagster.api.models import Document, Job, JobPage, Row, RowError
 
 assert_type(__version__, str)
 assert_type(thunderbit_dagster.__version__, str)
@@ -92,11 +100,16 @@ store = ParquetStore(base_uri="data")
 assert_type(store.base_uri, str)
 assert_type(store.uri("mapping", "succeeded", {"urls": "list"}), str)
 assert_type(store.partitions("mapping", "failed"), list[dict[str, str]])
+assert_type(store.crawls(), list[str])
+assert_type(resource_from_environment(), ThunderbitResource)
+assert_type(store_from_environment(), ParquetStore)
 
 manager = ThunderbitParquetIOManager(base_uri="data", on_half_published="warn")
 assert_type(manager.base_uri, str | None)
 assert_type(column_lineage(crawls[0], {"text": "markdown", "source": ["url", "title"]}), dg.TableColumnLineage)
 half: type[UserWarning] = HalfPublishedWarning
+assert_type(JobRef.parse("distill/batch_1"), JobRef)
+assert_type(JobRef(JobKind.DISTILL, "batch_1").id, str)
 
 defs = build_crawl_definitions(crawls, thunderbit=thunderbit, store=store, sensor_interval_seconds=30)
 assert_type(defs, dg.Definitions)
@@ -135,6 +148,16 @@ def what_went_wrong(error: ThunderbitError) -> tuple[str, bool]:
     return str(error), error.maybe_accepted
 
 
+def what_can_be_read() -> Sequence[tuple[str, float]]:
+    try:
+        found = products(store_from_environment())
+        assert_type(found, Iterator[Product])
+        return [(one.name, one.price) for one in found]
+    except (PartitionNotFoundError, HalfPublishedError, SchemaDriftError) as error:
+        known: StorageError = error
+        return [(str(known), 0.0)]
+
+
 async def use_asyncio() -> str | None:
     async with AsyncThunderbitClient("tb_0123456789abcdef0123456789abcdef") as client:
         job = await client.submit_distill(["https://example.com/"])
@@ -162,4 +185,5 @@ Distill(render_mode="fast")  # type: ignore[arg-type]
 Distill(no_such_option=True)  # type: ignore[call-arg]
 ThunderbitResource(api_key="tb_", on_lost_reply="hope")  # type: ignore[arg-type]
 build_crawl_definitions(crawls, thunderbit=store, store=store)  # type: ignore[arg-type]
+JobRef("distill", "batch_1")  # type: ignore[arg-type]
 missing: object = thunderbit_dagster.no_such_name  # type: ignore[attr-defined]

@@ -56,6 +56,9 @@ _LIST_TYPES: Final[Mapping[str, Mapping[str, str]]] = {
     "EMAIL": {"type": "string", "format": "email"},
     "DATE": {"type": "string", "format": "date"},
 }
+_DECIMAL_TEXT: Final = "^(?!^[-+.]*$)"
+"""How the pattern begins that pydantic gives the text of a `Decimal`, where it gives one."""
+
 _SOURCE: Final = "(Thunderbit API, field schema)"
 
 
@@ -66,14 +69,16 @@ class SchemaError(ValueError):
 def wire_schema(schema: Mapping[str, object]) -> dict[str, object]:
     """What is sent for a schema: JSON Schema made plain, and the older dialects as they are.
 
+    A map with a field called as a keyword of JSON Schema is sent as JSON Schema, so that nothing reads it as one.
+
     Raises:
         SchemaError: as `row_schema`.
     """
+    row = row_schema(schema)
     if not _is_json_schema(schema):
-        row_schema(schema)
-        return dict(schema)
+        return row if schema.keys() & _MARKS else dict(schema)
     whole = _whole(schema)
-    return {**whole, "items": row_schema(schema)} if whole.get("type") == "array" else row_schema(schema)
+    return {**whole, "items": row} if whole.get("type") == "array" else row
 
 
 def row_schema(schema: Mapping[str, object]) -> dict[str, object]:
@@ -84,8 +89,7 @@ def row_schema(schema: Mapping[str, object]) -> dict[str, object]:
             the schema, or back to itself; a required field is not among the fields.
     """
     if _is_json_schema(schema):
-        whole = _whole(schema)
-        row = whole.get("items") if whole.get("type") == "array" else whole
+        row = _row_of(_whole(schema))
     else:
         row = _of_list(schema["fields"]) if isinstance(schema.get("fields"), list) else _of_map(schema)
     if not isinstance(row, Mapping) or not isinstance(row.get("properties"), Mapping) or not row["properties"]:
@@ -95,17 +99,27 @@ def row_schema(schema: Mapping[str, object]) -> dict[str, object]:
     return checked
 
 
+def resolved_row(schema: Mapping[str, object]) -> Mapping[str, object]:
+    """The JSON Schema of one row with its references put in place, else as it is: what is required stays so.
+
+    Raises:
+        SchemaError: a keyword is unknown, or a reference leads nowhere, out of the schema, or back to itself.
+    """
+    return _mapping(_row_of(_merged(_mapping(_resolve(schema, schema, (), "")))))
+
+
 def without_null(schema: Mapping[str, object]) -> tuple[dict[str, object], bool]:
     """The schema of a value that is not null, and whether null was allowed.
 
-    A choice of one, and an `allOf` of objects, are put in place.
+    A choice of one, also of one type that is spelled in two ways, and an `allOf` of objects, are put in place.
     """
     plain, nullable = _merged(schema), False
     for key in ("anyOf", "oneOf"):
         choices = plain.get(key)
         if isinstance(choices, list):
-            real = [one for one in choices if not _is_null(one)]
-            nullable |= len(real) < len(choices)
+            not_null = [one for one in choices if not _is_null(one)]
+            nullable |= len(not_null) < len(choices)
+            real = _without_spellings(not_null)
             if len(real) == 1 and isinstance(real[0], Mapping):
                 plain = {**real[0], **{name: value for name, value in plain.items() if name != key}}
                 plain, inner = without_null(plain)
@@ -126,7 +140,13 @@ def without_null(schema: Mapping[str, object]) -> tuple[dict[str, object], bool]
 def _is_json_schema(schema: Mapping[str, object]) -> bool:
     if isinstance(schema.get("fields"), list):
         return False
-    return bool(schema.keys() & _MARKS) or schema.get("type") in (_OBJECT, "array")
+    # A map of instructions may have a field called `items`, whose instruction is text.
+    marked = any(isinstance(schema.get(mark), Mapping | list) for mark in _MARKS) or isinstance(schema.get("$ref"), str)
+    return marked or schema.get("type") in (_OBJECT, "array")
+
+
+def _row_of(whole: Mapping[str, object]) -> object:
+    return whole.get("items") if whole.get("type") == "array" else whole
 
 
 def _whole(schema: Mapping[str, object]) -> dict[str, object]:
@@ -244,6 +264,9 @@ def _plain_object(schema: Mapping[str, object]) -> dict[str, object]:
         element, nullable = _plain_field(plain["items"])
         # An element cannot be absent, so it goes on to be null.
         plain["items"] = {"anyOf": [element, {"type": "null"}]} if nullable and element else element
+    if isinstance(plain.get("additionalProperties"), Mapping):
+        value, nullable = _plain_field(plain["additionalProperties"])
+        plain["additionalProperties"] = {"anyOf": [value, {"type": "null"}]} if nullable and value else value
     return plain
 
 
@@ -272,6 +295,29 @@ def _merged(schema: Mapping[str, object]) -> dict[str, object]:
         whole.update({"properties": properties} if properties else {})
         whole.update({"required": list(dict.fromkeys(required))} if required else {})
     return whole
+
+
+def _without_spellings(choices: list[object]) -> list[object]:
+    """The choices without those that only spell another in a second way.
+
+    A number or its text is a number, as pydantic states a `Decimal`; a date or a date with a time is one with a time.
+    """
+    dates = [one.get("format") if isinstance(one, Mapping) else None for one in choices]
+    if sorted(map(str, dates)) == ["date", "date-time"]:
+        return [one for one, kind in zip(choices, dates, strict=True) if kind == "date-time"]
+    pairs = zip([None, *choices], choices, strict=False)
+    return [one for before, one in pairs if not (_is_number(before) and _is_any_text(one))]
+
+
+def _is_number(schema: object) -> bool:
+    return isinstance(schema, Mapping) and schema.get("type") == "number"
+
+
+def _is_any_text(schema: object) -> bool:
+    """Whether it is text with no rule of its own but that of a `Decimal`."""
+    if not isinstance(schema, Mapping) or schema.keys() - {"type", "pattern"}:
+        return False
+    return schema.get("type") == "string" and str(schema.get("pattern", _DECIMAL_TEXT)).startswith(_DECIMAL_TEXT)
 
 
 def _is_null(schema: object) -> bool:

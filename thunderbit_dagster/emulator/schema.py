@@ -27,6 +27,7 @@ _LIST_TYPES: Final[Mapping[str, FieldType]] = {
     "email": "email",
     "date": "date",
 }
+_MARKS: Final = frozenset({"properties", "$defs", "items", "$ref", "allOf", "anyOf"})
 _DEEPEST: Final = 8
 
 
@@ -64,11 +65,16 @@ def _fields(schema: object) -> tuple[Field, ...]:
         raise ApiError("INVALID_SCHEMA", "The schema is a JSON object.")
     if isinstance(schema.get("fields"), list):
         return tuple(_listed(entry) for entry in schema["fields"])
-    if schema.keys() & {"properties", "$defs", "items", "$ref", "allOf", "anyOf"}:
+    if any(name in _MARKS and not _is_instruction(name, told) for name, told in schema.items()):
         return _of_json_schema(schema)
     if schema.get("type") in ("object", "array"):
         raise ApiError("INVALID_SCHEMA", "The schema names no field: give 'properties'.")
     return tuple(_mapped(name, told) for name, told in schema.items() if not name.startswith("$"))
+
+
+def _is_instruction(name: str, told: object) -> bool:
+    """Whether a map names a field that is called as a keyword of JSON Schema."""
+    return isinstance(told, str) and name != "$ref"
 
 
 def _listed(entry: object) -> Field:

@@ -2,6 +2,8 @@
 
 A value that Arrow has no single type for (any value, a choice of several types, an object whose fields are not
 named) becomes a column of JSON text. Formats other than dates stay what they are to JSON: text.
+
+A date that may have a time is an instant, and a number that may be text, as pydantic states a `Decimal`, a number.
 """
 
 from __future__ import annotations
@@ -39,12 +41,19 @@ _PYTHON: Final[Mapping[type, str]] = {str: "string", bool: "boolean", int: "inte
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `fields` of an object, the `element` of a list."""
+    """One column: `fields` of an object, the `element` of a list.
+
+    `values` are what an object holds beside its fields; one without fields is JSON text, yet its values are read as
+    theirs. `required` names fields, as the schema does.
+    """
 
     kind: Kind
     description: str = ""
     fields: Mapping[str, Column] = field(default_factory=dict)
     element: Column | None = None
+    values: Column | None = None
+    nullable: bool = False
+    required: frozenset[str] = frozenset()
 
     @property
     def type(self) -> pa.DataType:
@@ -70,39 +79,52 @@ def item_column(row_schema: Mapping[str, object]) -> Column:
     return _column(row_schema, "")
 
 
-def _column(schema: object, path: str) -> Column:
+def _column(schema: object, path: str | None) -> Column:
+    """The column of one value; `path` is None within JSON text, where any names do."""
     if not isinstance(schema, Mapping):
-        return Column("json")
-    plain, _ = without_null(schema)
-    told = str(plain.get("description") or "")
-    kind = _kind(plain)
+        return Column("json", nullable=True)
+    plain, nullable = without_null(schema)
+    kind, told = _kind(plain), str(plain.get("description") or "")
     if kind == "list":
         items = plain.get("items")
-        return Column(kind, told, element=_column(items, f"{path}[]")) if items else Column("json", told)
+        element = _column(items, _below(path, "[]")) if items else None
+        return Column(kind if element else "json", told, element=element, nullable=nullable)
     if kind == "object":
-        fields = plain.get("properties")
-        return (
-            Column(kind, told, _fields(fields, path))
-            if isinstance(fields, Mapping) and fields
-            else Column("json", told)
-        )
-    return Column(kind, told)
+        return _object(plain, path, told, nullable=nullable)
+    return Column(kind, told, nullable=nullable)
 
 
-def _fields(properties: Mapping[str, object], path: str) -> dict[str, Column]:
+def _object(plain: Mapping[str, object], path: str | None, told: str, *, nullable: bool) -> Column:
+    properties, required, more = (plain.get(name) for name in ("properties", "required", "additionalProperties"))
+    named = properties if isinstance(properties, Mapping) else {}
+    return Column(
+        "object" if named else "json",
+        told,
+        _fields(named, path),
+        values=_column(more, None) if isinstance(more, Mapping) and more else None,
+        nullable=nullable,
+        required=frozenset(map(str, required)) if isinstance(required, list) else frozenset(),
+    )
+
+
+def _fields(properties: Mapping[str, object], path: str | None) -> dict[str, Column]:
     names: dict[str, str] = {}
-    for name in properties:
+    for name in properties if path is not None else ():
         other = names.setdefault(name.casefold(), name)
         if other != name or not name.strip():
             problem = f"differs from {other!r} only in case" if name.strip() else "has no name"
             raise SchemaError(f"field {path}{name!r} {problem}; SQL engines cannot read such columns")
-    return {name: _column(one, f"{path}{name}.") for name, one in properties.items()}
+    return {name: _column(one, _below(path, f"{name}.")) for name, one in properties.items()}
+
+
+def _below(path: str | None, step: str) -> str | None:
+    return None if path is None else f"{path}{step}"
 
 
 def _kind(schema: Mapping[str, object]) -> Kind:
     choices = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(choices, Sequence) and not isinstance(choices, str):
-        return _common([_column(one, "").kind for one in choices])
+        return _common([_column(one, None).kind for one in choices])
     words = schema.get("type", _implied(schema))
     kinds = [_KINDS.get(word, "json") for word in (words if isinstance(words, list) else [words])]
     found = _common(kinds)

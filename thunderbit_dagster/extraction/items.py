@@ -121,10 +121,8 @@ def _path(steps: Sequence[str | int]) -> str:
 
 def _normal(column: Column, value: object) -> object:
     """The value as JSON of its column's type where it can be read as that, else as it came; no field is null."""
-    if isinstance(value, Mapping) and column.kind == "object":
-        known = {name: _normal(one, value.get(name)) for name, one in column.fields.items()}
-        others = {name: one for name, one in value.items() if name not in known}
-        return {**{name: one for name, one in known.items() if one is not None}, **others}
+    if isinstance(value, Mapping) and (column.kind == "object" or column.values is not None):
+        return _normal_object(column, value)
     if isinstance(value, list) and column.element is not None:
         element = column.element
         return [_normal(element, one) for one in value]
@@ -135,6 +133,17 @@ def _normal(column: Column, value: object) -> object:
     if isinstance(value, float) and column.kind == "integer" and value.is_integer():
         return int(value)
     return value
+
+
+def _normal_object(column: Column, value: Mapping[str, object]) -> Mapping[str, object]:
+    known = {name: _normal(one, value.get(name)) for name, one in column.fields.items()}
+    others = {name: one for name, one in value.items() if name not in known}
+    given = {name: one for name, one in known.items() if one is not None}
+    if column.values is None:
+        return {**given, **others}
+    values = column.values
+    read = {name: _normal(values, one) for name, one in others.items()}
+    return {**given, **{name: one for name, one in read.items() if one is not None or values.nullable}}
 
 
 def _from_text(kind: Kind, text: str) -> object:
@@ -158,6 +167,9 @@ def _typed(column: Column, value: object, path: str, faults: list[Fault]) -> obj
     if column.element is not None and isinstance(value, list):
         element = column.element
         return [_typed(element, one, f"{path}[{place}]", faults) for place, one in enumerate(value)]
+    if column.kind == "json" and column.values is not None and isinstance(value, Mapping):
+        for name, one in value.items():  # The text keeps them as JSON has them; what is none of its type is a fault.
+            _typed(column.values, one, f"{path}.{name}", faults)
     try:
         return _SCALARS[column.kind](value)
     except (ValueError, OverflowError) as error:

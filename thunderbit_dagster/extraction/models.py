@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel
 
-from thunderbit_dagster.api.schemas import row_schema
+from thunderbit_dagster.api.schemas import resolved_row
 from thunderbit_dagster.extraction.columns import Column, item_column
 from thunderbit_dagster.storage.schema import ITEMS
 
@@ -17,7 +17,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def models_of(rows: pa.Table, model: type[Model]) -> Iterator[Model]:
-    """Every valid item in rows of `succeeded`, in their order; a field that is null takes the model's default.
+    """Every valid item in rows of `succeeded`, in their order.
+
+    A field that is null takes the model's default, or is None where the model has none and allows it.
 
     Args:
         rows: With the column `items`, as `ParquetStore.read` gives them. A list that is null has no items.
@@ -27,17 +29,39 @@ def models_of(rows: pa.Table, model: type[Model]) -> Iterator[Model]:
         pydantic.ValidationError: an item is none of this model, as when a type has changed since.
         KeyError: the rows have no `items`.
     """
-    column = item_column(row_schema(model.model_json_schema()))
+    column = item_column(resolved_row(model.model_json_schema()))
     for items in rows[ITEMS].to_pylist():
         for item in items or ():
             yield model.model_validate(_given(column, item))
 
 
-def _given(column: Column | None, value: object) -> object:
-    """The value as the API gave it: without the fields that were absent, and with JSON text decoded."""
-    if isinstance(value, Mapping):
-        fields = column.fields if column else {}
-        return {name: _given(fields.get(name), one) for name, one in value.items() if one is not None}
-    if isinstance(value, list):
-        return [_given(column.element if column else None, one) for one in value]
-    return json.loads(value) if column and column.kind == "json" and isinstance(value, str) else value
+def _given(column: Column, value: object) -> object:
+    """The value as the API gave it, with JSON text decoded."""
+    if column.kind == "json":
+        return _whole(column, json.loads(value) if isinstance(value, str) else value)
+    return _parts(column, value, _given)
+
+
+def _whole(column: Column, value: object) -> object:
+    """A value from within JSON text."""
+    if column.kind == "json" and column.values is not None and isinstance(value, Mapping):
+        values = column.values
+        return {name: _whole(values, one) for name, one in value.items()}
+    return _parts(column, value, _whole)
+
+
+def _parts(column: Column, value: object, read: Callable[[Column, object], object]) -> object:
+    """An object without the fields that were absent, a list, or the value itself.
+
+    To pydantic a field that must be given is another thing than one that may be null, so such a one is None.
+    """
+    if isinstance(value, Mapping) and column.kind == "object":
+        fields = column.fields
+        given = {
+            name: read(fields[name], one) if name in fields else one for name, one in value.items() if one is not None
+        }
+        null = (name for name in column.required if name in fields and fields[name].nullable)
+        return {**dict.fromkeys(null), **given}
+    if isinstance(value, list) and column.element is not None:
+        return [read(column.element, one) for one in value]
+    return value

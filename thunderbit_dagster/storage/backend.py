@@ -46,6 +46,9 @@ class Backend(Protocol):
     def keys(self, prefix: str) -> Iterator[str]:
         """All objects below a directory, in no promised order; none when there is no such directory."""
 
+    def folders(self) -> Iterator[str]:
+        """The directories right below the base URI, in no promised order."""
+
     def sink(self, key: str) -> Sink:
         """Start a new version of an object."""
 

@@ -97,6 +97,11 @@ def table_path(crawl: str, table: Table) -> str:
     return f"{validate_crawl_name(crawl)}/{table}"
 
 
+def is_crawl_name(text: str) -> bool:
+    """Whether a directory may be a crawl's."""
+    return _CRAWL.fullmatch(text) is not None
+
+
 def partition_path(crawl: str, table: Table, dimensions: Mapping[str, str]) -> str:
     """The object of one partition, relative to the base URI.
 

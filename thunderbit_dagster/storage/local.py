@@ -42,6 +42,10 @@ class LocalBackend:
             relative = Path(directory).relative_to(self._root).as_posix()
             yield from (f"{relative}/{name}" for name in names)
 
+    def folders(self) -> Iterator[str]:
+        with suppress(FileNotFoundError), os.scandir(self._root) as entries:
+            yield from (entry.name for entry in entries if entry.is_dir())
+
     def sink(self, key: str) -> "StagedFile":
         return StagedFile(self._staging(key.partition("/")[0]), self._root / key)
 

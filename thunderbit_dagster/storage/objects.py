@@ -46,6 +46,9 @@ class ObjectBackend:
         for batch in obstore.list(self._store, prefix=prefix):
             yield from (meta["path"] for meta in batch)
 
+    def folders(self) -> Iterator[str]:
+        yield from obstore.list_with_delimiter(self._store)["common_prefixes"]
+
     def sink(self, key: str) -> "Upload":
         return Upload(self._store, key)
 

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError, PreconditionError
 
-from thunderbit_dagster.expected import TEXT, instance_of, require
+from thunderbit_dagster.expected import NONE, TEXT, TEXTS, instance_of, require
 from thunderbit_dagster.storage import credentials, objects
 from thunderbit_dagster.storage.backend import Backend
 from thunderbit_dagster.storage.drift import conform, differences
 from thunderbit_dagster.storage.errors import PartitionNotFoundError, SchemaDriftError, StorageError, first_line
-from thunderbit_dagster.storage.layout import ordered, parse_path, partition_path, table_path
+from thunderbit_dagster.storage.layout import is_crawl_name, ordered, parse_path, partition_path, table_path
 from thunderbit_dagster.storage.local import LocalBackend
 from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 from thunderbit_dagster.storage.uri import normalize, to_path
@@ -166,7 +166,9 @@ class ParquetStore:
             PartitionNotFoundError: nothing was published there.
             SchemaDriftError: a field has another type in the file than in `schema`.
             StorageError: the store cannot be read, or a column does not exist.
+            ValueError: `columns` is no list of names.
         """
+        require("ParquetStore.read", locals(), {"columns": TEXTS | NONE})
         key = partition_path(crawl, table, dimensions)
         rows, fields = self._retrying(key, lambda: self._read_rows(key, table, schema, columns))
         self._require_same_types(key, rows.schema, fields)
@@ -212,6 +214,14 @@ class ParquetStore:
             StorageError: the store cannot be listed.
         """
         return [dimensions for _, dimensions in self._keys(crawl, table)]
+
+    def crawls(self) -> list[str]:
+        """The names of the crawls that have a directory here, in order.
+
+        Raises:
+            StorageError: the store cannot be listed.
+        """
+        return self._retrying("", lambda: sorted(name for name in self._backend.folders() if is_crawl_name(name)))
 
     @cached_property
     def _backend(self) -> Backend:

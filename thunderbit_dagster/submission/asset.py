@@ -13,7 +13,7 @@ from thunderbit_dagster.api.models import Job
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.attempts import Attempts, attempts_of
 from thunderbit_dagster.cancellation.interrupted import stopping_jobs
-from thunderbit_dagster.catalog import code_references, describe, group_of
+from thunderbit_dagster.catalog import IO_MANAGER_KEY, code_references, describe, group_of
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.ledger.credits import CreditReader, day_start
 from thunderbit_dagster.ledger.fold import Submission
@@ -68,6 +68,7 @@ def build_submissions(crawl: Crawl, collect: Collect) -> dg.AssetsDefinition:
         owners=crawl.owners,
         tags=crawl.tags,
         metadata=code_references(crawl),
+        io_manager_key=IO_MANAGER_KEY,
     )
     def submissions(context: dg.AssetExecutionContext, thunderbit: ThunderbitResource) -> dg.MaterializeResult[None]:
         return submit_partitions(context, crawl, thunderbit, collect if _is_followed(context, crawl) else None)[0]
