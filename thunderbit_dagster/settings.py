@@ -2,17 +2,20 @@
 
 ``THUNDERBIT_API_KEY`` (without it, the emulator on this machine serves), ``THUNDERBIT_BASE_URL``,
 ``THUNDERBIT_REQUESTS_PER_MINUTE``, ``THUNDERBIT_DATA_URI``, ``THUNDERBIT_WEBHOOK_URL``,
-``THUNDERBIT_WEBHOOK_SECRET``.
+``THUNDERBIT_WEBHOOK_SECRET``. One that is empty counts as not set.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import dagster as dg
+import httpx
 
 from thunderbit_dagster.api.client import DEFAULT_BASE_URL
 from thunderbit_dagster.api.codes import PLANS
+from thunderbit_dagster.api.errors import ConfigurationError
 from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.storage.store import ParquetStore
 
@@ -25,27 +28,48 @@ SIGNING_VARIABLE = "THUNDERBIT_WEBHOOK_SECRET"
 
 
 def resource_from_environment() -> ThunderbitResource:
-    """The real API when ``THUNDERBIT_API_KEY`` is set, else the emulator on loopback."""
+    """The real API when ``THUNDERBIT_API_KEY`` is set, else the emulator on loopback.
+
+    Raises:
+        ConfigurationError: a variable holds what cannot be used; the text names it.
+    """
     if os.environ.get("THUNDERBIT_API_KEY"):
         return ThunderbitResource(
             api_key=dg.EnvVar("THUNDERBIT_API_KEY"),
-            base_url=os.environ.get("THUNDERBIT_BASE_URL", DEFAULT_BASE_URL),
+            base_url=_base_url() or DEFAULT_BASE_URL,
             requests_per_minute=_requests_per_minute("free"),
-            webhook_url=os.environ.get("THUNDERBIT_WEBHOOK_URL"),
+            webhook_url=_url("THUNDERBIT_WEBHOOK_URL"),
             webhook_secret=dg.EnvVar(SIGNING_VARIABLE) if os.environ.get(SIGNING_VARIABLE) else None,
         )
     return ThunderbitResource(
         api_key=EMULATOR_KEY,
-        base_url=os.environ.get("THUNDERBIT_BASE_URL", emulator_base_url(EMULATOR_PORT)),
+        base_url=_base_url() or emulator_base_url(EMULATOR_PORT),
         requests_per_minute=_requests_per_minute(EMULATOR_PLAN),
         # Nothing is paid on the emulator, so a lost reply is worth a second submit.
         on_lost_reply="resubmit",
     )
 
 
-def store_from_environment() -> ParquetStore:
-    """The store at ``THUNDERBIT_DATA_URI``, by default the folder ``data``."""
-    return ParquetStore(os.environ.get("THUNDERBIT_DATA_URI", DATA_URI))
+def store_from_environment(root: Path | None = None) -> ParquetStore:
+    """The store at ``THUNDERBIT_DATA_URI``, by default the folder ``data``.
+
+    A relative path begins at ``root``, by default the working directory.
+
+    Raises:
+        ConfigurationError: the variable holds no path or URI that can be used.
+    """
+    given = os.environ.get("THUNDERBIT_DATA_URI") or DATA_URI
+    try:
+        return store_at(given, root)
+    except ValueError as error:
+        raise ConfigurationError(f"THUNDERBIT_DATA_URI: {error}") from None
+
+
+def store_at(base_uri: str, root: Path | None) -> ParquetStore:
+    """A store whose base, when it is a relative path, begins at ``root``."""
+    if root is None or "://" in base_uri or not base_uri.strip():
+        return ParquetStore(base_uri)
+    return ParquetStore(root / Path(base_uri).expanduser())
 
 
 def emulator_base_url(port: int) -> str:
@@ -53,6 +77,40 @@ def emulator_base_url(port: int) -> str:
     return f"http://127.0.0.1:{port}/openapi/v1"
 
 
+def whole_number(variable: str, default: int) -> int:
+    """A number of 1 or more from the environment.
+
+    Raises:
+        ConfigurationError: the variable holds anything else.
+    """
+    given = os.environ.get(variable)
+    if not given:
+        return default
+    if not (given.isascii() and given.isdigit() and int(given)):
+        raise ConfigurationError(f"{variable} is {given!r}, and must be a whole number of 1 or more")
+    return int(given)
+
+
 def _requests_per_minute(plan: str) -> int:
-    given = os.environ.get("THUNDERBIT_REQUESTS_PER_MINUTE")
-    return int(given) if given else PLANS[plan].requests_per_minute
+    return whole_number("THUNDERBIT_REQUESTS_PER_MINUTE", PLANS[plan].requests_per_minute)
+
+
+def _base_url() -> str | None:
+    given = _url("THUNDERBIT_BASE_URL")
+    if given and (httpx.URL(given).userinfo or httpx.URL(given).query or httpx.URL(given).fragment):
+        raise ConfigurationError("THUNDERBIT_BASE_URL must hold no credentials, query or fragment")
+    return given
+
+
+def _url(variable: str) -> str | None:
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    try:
+        url = httpx.URL(given)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        # The text may hold a password, so it is not repeated.
+        raise ConfigurationError(f"{variable} is no URL that begins with http:// or https://")
+    return given

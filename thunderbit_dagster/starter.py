@@ -10,12 +10,13 @@ import dagster as dg
 from thunderbit_dagster.api.requests import Distill
 from thunderbit_dagster.build import build_crawl_definitions
 from thunderbit_dagster.crawl import Crawl
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+from thunderbit_dagster.settings import resource_from_environment, store_from_environment, whole_number
 from thunderbit_dagster.urls import UrlFile
 
 SITE_PORT = 8711
 SITE_GROUPS = ("changelog", "guides", "products", "reference")
 PAGE_TIMEOUT_MS = 5_000
+SENSOR_SECONDS = 5
 # Up to three of a section's pages fail on purpose, which is to be no warning: 29 of the 32 guides are there.
 SITE_SUCCESS_RATE = (0.9, 0.8)
 
@@ -59,5 +60,5 @@ def starter_definitions() -> dg.Definitions:
         [starter_crawl()],
         thunderbit=resource_from_environment(),
         store=store_from_environment(),
-        sensor_interval_seconds=int(os.environ.get("THUNDERBIT_SENSOR_SECONDS", "5")),
+        sensor_interval_seconds=whole_number("THUNDERBIT_SENSOR_SECONDS", SENSOR_SECONDS),
     )

@@ -41,6 +41,16 @@ MISTAKES = [
     ("timeout: 9000", "timeuot: 9000", 8, "'timeuot' was unexpected", "not permitted"),
     ("type: daily", "type: dayly", 10, "not one of", "'hourly', 'daily'"),
     ('start_date: "2026-11-01"', "start_date: 20261101", 11, "not of type 'string'", "valid string"),
+    ('start_date: "2026-11-01"', 'start_date: "2026-13-01"', 11, "does not match", "does not match format '%Y-%m-%d'"),
+    ('start_date: "2026-11-01"', 'start_date: "yesterday"', 11, "does not match", "yesterday"),
+    ("type: daily", "type: daily\n      timezone: Europe/Belin", 11, "not one of \\['UTC',", "no time zone"),
+    ("type: daily", "type: hourly", 11, "does not match", "does not match format '%Y-%m-%d-%H:%M'"),
+    ("batch_size: 20", "schedule: {timezone: Europe/Belin}", 12, "not one of \\['UTC',", "no time zone"),
+    ("batch_size: 20", "schedule: {timezone: Europe}", 12, "not one of \\['UTC',", "no time zone"),
+    ("batch_size: 20", "schedule: 6 every day", 12, "does not match", "not understood: Found invalid cron"),
+    ("batch_size: 20", "schedule: {cron: 0 6 * *}", 12, "does not match", "not understood: Found invalid cron"),
+    ("url_file: urls.txt", 'sitemap: "https://example.com/s.xml", since: never', 5, "does not match", "never"),
+    ("base_uri: data", 'base_uri: "ftp://x"', 16, "does not match '\\^\\(file\\|s3", "cannot use the scheme 'ftp'"),
     ("batch_size: 20", "batch_size: 101", 12, "greater than the maximum of 100", "less than or equal to 100"),
     ("batch_size: 20", 'batch_size: "20"', 12, "not of type 'integer'", "valid integer"),
     ("hours: 5", "hour: 5", 13, "'hour' was unexpected", "not permitted"),
@@ -97,16 +107,25 @@ def test_a_wrong_value_is_told_with_its_line(project, schema, mistake):
 LATER = [
     ("guides: [", "gui/des: [", 2, "gui/des"),
     ("batch_size: 20", "shards: 3", 12, "`shards` cuts a list"),
-    ('start_date: "2026-11-01"', 'start_date: "yesterday"', 9, "yesterday"),
+    ('start_date: "2026-11-01"', 'start_date: "2026-11-31"', 11, "day is out of range"),
+    ('start_date: "2026-11-01"', 'start_date: "2026-11-01"\n      timezone: "{{ env.ZONE }}"', 9, "Europe/Belin"),
+    ('translation: {owners: ["team:search"]}', "translation:\n  kinds: [web]\n  owners: [search]", 21, "owner"),
     ("url_file: urls.txt", "python: .pages.missing", 5, "No module named"),
-    ("url_file: urls.txt", 'sitemap: "https://example.com/s.xml", since: never', 5, "never"),
     ("url_file: urls.txt", "sitemap: ftp://example.com/s.xml", 5, "only http and https"),
     ("url_file: urls.txt", "python: os.path.nothing", 5, "has no attribute 'nothing'"),
     ("url_file: urls.txt", "python: os.sep, arguments: {a: 1}", 5, "os.sep is no function"),
     ("timeout: 9000", 'timeout: "{{ env.PAGE_TIMEOUT }}"', 8, "7 is outside 5000..60000 ms"),
-    ("batch_size: 20", 'batch_size: "{{ env.NOT_SET }}"', 12, "valid integer"),
+    ("batch_size: 20", 'batch_size: "{{ env.NOT_SET }}"', 12, "environment variable NOT_SET is not set"),
+    ("base_uri: data", 'base_uri: "{{ env.NOPE }}/x"', 16, "environment variable NOPE is not set"),
+    (
+        "type: distill",
+        'type: distill\n      headers: {Authorization: "Bearer {{ env.NOPE }}"}',
+        8,
+        "variable NOPE is not",
+    ),
+    ("on_lost_reply: wait", 'api_key: "tb_{{ env.NOPE }}"', 15, "environment variable NOPE is not set"),
     ("on_lost_reply: wait", "api_key: tb_000", 15, "`api_key` is written out"),
-    ("{base_uri: data}", '{base_uri: "ftp://x"}', 16, "cannot use the scheme 'ftp'"),
+    ("base_uri: data", 'base_uri: "s3:/bucket"', 16, "followed by two slashes"),
 ]
 
 
@@ -114,6 +133,7 @@ LATER = [
 def test_what_only_python_can_know_is_told_with_its_line_too(project, monkeypatch, mistake):
     right, wrong, line, told = mistake
     monkeypatch.setenv("PAGE_TIMEOUT", "7")
+    monkeypatch.setenv("ZONE", "Europe/Belin")
     text = GOOD.replace(right, wrong)
     assert text != GOOD
     error = project.error(text)
@@ -125,3 +145,37 @@ def test_for_an_api_on_this_machine_a_key_may_be_written_out(project):
     key = "tb_" + "1" * 32
     text = GOOD.replace("on_lost_reply: wait", f'api_key: {key}\n  base_url: "http://127.0.0.1:8710/openapi/v1"')
     assert project.definitions(text).resources["thunderbit"].api_key == key
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ env.NOPE or 'data/x' }}", "{{ env.NOPE | default('data/x') }}", "{{ env('NOPE', 'data/x') }}"]
+)
+def test_a_variable_that_is_not_set_may_have_a_default(project, monkeypatch, template):
+    monkeypatch.delenv("NOPE", raising=False)
+    text = GOOD.replace("base_uri: data", f'base_uri: "{template}"')
+    assert project.component(text).store.base_uri == f"file://{project.root}/data/x"
+    monkeypatch.setenv("NOPE", "elsewhere")
+    assert project.component(text).store.base_uri == f"file://{project.root}/elsewhere"
+
+
+FINE = [
+    ("timezone: Europe/Berlin\n      fmt: '%d.%m.%Y'\n      start_date: '01.11.2026'"),
+    ("timezone: '{{ env.ZONE }}'\n      start_date: '{{ env.FIRST }}'"),
+    ("start_date: '2026-11-01'\n      end_date: '2026-12-01'\n    schedule: {cron: '*/15 6 * * MON-FRI'}"),
+    ("start_date: '2026-11-01'\n    schedule: '@weekly'"),
+]
+
+
+@pytest.mark.parametrize("written", FINE)
+def test_what_is_right_is_refused_by_neither(project, schema, monkeypatch, written):
+    monkeypatch.setenv("ZONE", "Europe/Berlin")
+    monkeypatch.setenv("FIRST", "2026-11-01")
+    text = GOOD.replace('start_date: "2026-11-01"', written)
+    assert list(Draft202012Validator(schema).iter_errors(yaml.safe_load(text))) == []
+    assert project.definitions(text).get_repository_def().schedule_defs
+
+
+@pytest.mark.parametrize("uri", ["data/x", "/srv/data", "s3://bucket/x", "gs://b", "az://c/d", "file:///srv", "~/x"])
+def test_places_that_may_be_stored_to_pass_the_check(schema, uri):
+    text = GOOD.replace("base_uri: data", f"base_uri: {uri}")
+    assert list(Draft202012Validator(schema).iter_errors(yaml.safe_load(text))) == []

@@ -320,7 +320,56 @@ class TestResource:
 
     def test_an_empty_variable_is_not_the_root_of_the_project(self, project, monkeypatch):
         monkeypatch.setenv("THUNDERBIT_DATA_URI", "")
-        assert "`base_uri` must be text that is not blank" in project.error("crawls: []")
+        io = project.definitions(TestSeveralInstances.ONE)
+        assert str(project.root / "data") in str(
+            [spec.metadata for asset in io.assets if isinstance(asset, dg.AssetsDefinition) for spec in asset.specs]
+        )
+        monkeypatch.setenv("THUNDERBIT_DATA_URI", " ")
+        assert "THUNDERBIT_DATA_URI: ParquetStore: `base_uri` must be text" in project.error("crawls: []")
+
+
+def test_a_name_may_be_a_template(project, monkeypatch):
+    attributes = "crawls:\n  - {name: 'docs_{{ env.STAGE }}', urls: ['https://example.com/'], request: {type: distill}}"
+    monkeypatch.setenv("STAGE", "dev")
+    assert "docs_dev_submit" in project.definitions(attributes).get_repository_def().job_names
+    monkeypatch.setenv("STAGE", "a-b")
+    assert "should match pattern" in project.error(attributes)
+    monkeypatch.delenv("STAGE")
+    assert "environment variable STAGE is not set" in project.error(attributes)
+
+
+class TestExecutor:
+    CRAWL = "crawls:\n  - {{name: {0}, urls: {{a: ['https://example.com/']}}, request: {{type: distill}}}}\n"
+    GIVEN = """
+        import dagster as dg
+
+        own = dg.multiprocess_executor.configured({"max_concurrent": 3}, name="own")
+        """
+
+    def write(self, project):
+        project.write("one/__init__.py", "")
+        project.write("one/executors.py", self.GIVEN)
+
+    @pytest.mark.parametrize("path", [".executors.own", "{module}.executors.own"])
+    def test_one_in_python_runs_the_jobs_of_the_whole_project(self, project, path):
+        self.write(project)
+        path = path.format(module=f"{project.sandbox.project_name}.defs.one")
+        project.instance(self.CRAWL.format("one") + f"executor: {path}\n", "one")
+        project.instance(self.CRAWL.format("two"), "two")
+        repository = project.definitions().get_repository_def()
+        jobs = [repository.get_job(name) for name in repository.job_names]
+        assert len(jobs) > 6
+        assert {job.executor_def.name for job in jobs} == {"own"}
+
+    def test_without_one_the_jobs_run_in_the_process_of_their_run(self, project):
+        repository = project.definitions(self.CRAWL.format("one")).get_repository_def()
+        assert repository.get_job("one_submit").executor_def.name == "in_process"
+
+    @pytest.mark.parametrize(("path", "said"), [("os.sep", "not an ExecutorDefinition"), ("os.no", "no attribute")])
+    def test_anything_else_is_told_with_its_line(self, project, path, said):
+        error = project.error(self.CRAWL.format("one") + f"executor: {path}\n")
+        assert said in error
+        assert "defs.yaml:5" in error
 
 
 class TestSeveralInstances:

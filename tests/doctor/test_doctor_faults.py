@@ -79,15 +79,22 @@ def test_service_the_path_of_the_base_url_is_wrong(sick, doctor, monkeypatch):
     ("rule", "advice"),
     [
         (Rule("status", status=503), "status page"),
-        (Rule("garbage", method="GET"), "without an envelope"),
         (Rule("drop_before"), "proxies and firewalls"),
     ],
 )
 def test_service_it_answers_with_faults(sick, doctor, rule, advice):
     sick(rule)
     _, findings = doctor()
-    said = [one for one in findings.values() if one["status"] in {"failed", "warning"}]
-    assert any(advice in one["what_to_do"] + one["seen"] for one in said), findings
+    assert findings["service"]["status"] == "failed"
+    assert advice in findings["service"]["what_to_do"] + findings["service"]["seen"]
+    assert all(findings[name]["status"] == "skipped" for name in ("key", "limits", *PAYING))
+
+
+def test_key_an_answer_that_is_no_json_is_a_warning(sick, doctor):
+    sick(Rule("garbage", method="GET"))
+    _, findings = doctor("--free")
+    assert findings["key"]["status"] == "warning"
+    assert "without an envelope" in findings["key"]["seen"]
 
 
 def test_key_refused(sick, doctor, monkeypatch):
@@ -96,6 +103,7 @@ def test_key_refused(sick, doctor, monkeypatch):
     code, findings = doctor()
     assert code == 1
     assert_failed(findings, "key", "API_KEY_NOT_FOUND", "THUNDERBIT_API_KEY")
+    assert findings["limits"]["status"] == "skipped"
     assert emulator.jobs == []
 
 
@@ -111,7 +119,7 @@ def test_limits_lower_than_the_setting_are_named(sick, doctor, monkeypatch):
     monkeypatch.setenv("THUNDERBIT_REQUESTS_PER_MINUTE", "100")
     _, findings = doctor("--free")
     assert findings["limits"]["status"] == "warning"
-    assert "requests_per_minute=10" in findings["limits"]["what_to_do"]
+    assert "Set requests_per_minute (THUNDERBIT_REQUESTS_PER_MINUTE) to 10" in findings["limits"]["what_to_do"]
 
 
 def test_states_a_word_that_nobody_knows(sick, doctor, page):
@@ -235,6 +243,8 @@ def test_storage_that_cannot_be_written(sick, doctor, monkeypatch, place):
     code, findings = doctor("--free")
     assert code == 1
     assert_failed(findings, "storage", "taken", "THUNDERBIT_DATA_URI")
+    assert "cannot write to" in findings["storage"]["seen"]
+    assert "partition" not in findings["storage"]["seen"] + findings["storage"]["what_to_do"]
 
 
 @pytest.mark.parametrize("uri", ["parquet", "memory://doctor"])
@@ -288,6 +298,28 @@ def test_the_default_page_size_is_seen_in_an_earlier_job(sick, doctor, page, pag
         ref = client.submit_distill(pages.urls(30)).ref
     _, findings = doctor("--url", page, "--job", str(ref))
     assert "20 rows of 30 come by default" in findings["paging"]["seen"]
+
+
+def test_an_earlier_job_that_cannot_be_read_spoils_the_check_of_paging_alone(sick, doctor, page):
+    sick()
+    code, findings = doctor("--url", page, "--job", "distill/batch_of_nobody")
+    assert code == 0
+    assert findings["paging"]["status"] == "warning"
+    assert "pages count from 0" in findings["paging"]["seen"]
+    assert "JOB_NOT_FOUND" in findings["paging"]["seen"]
+    assert "--job" in findings["paging"]["what_to_do"]
+    assert [findings[name]["status"] for name in ("states", "rows", "credits")] == ["ok"] * 3
+
+
+def test_what_is_waited_for_is_told(sick, page):
+    port = free_port()
+    sick()
+    hook = ["--webhook-url", f"http://127.0.0.1:{port}/hooks", "--webhook-port", str(port), "--wait", "0.5"]
+    shown = runner().invoke(main, ["doctor", "--json", "--url", page, *hook])
+    told = [line for line in shown.stderr.splitlines() if line.endswith(" ...")]
+    assert [line.split()[0] for line in told] == ["Asking", "Waiting", "Reading", "Waiting", "Writing", "Looking"]
+    assert "webhook" in told[3]
+    assert json.loads(shown.stdout)["ok"] is False
 
 
 def test_the_table_says_all_and_the_cost_comes_first(sick, page):

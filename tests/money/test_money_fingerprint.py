@@ -121,7 +121,7 @@ def test_neither_a_retry_nor_a_re_execution_nor_a_new_run_is_another_submission(
     again = dg.materialize(
         [asset],
         instance=docs.instance,
-        resources={"thunderbit": docs.thunderbit},
+        resources=docs.definitions.resources,
         partition_key="all",
         tags={"dagster/backfill": "another"},
     )

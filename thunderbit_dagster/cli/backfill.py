@@ -41,12 +41,12 @@ def backfill(
     this folder, and without one they are executed here, in the same Dagster instance. They submit and end; the job
     sensor has the rows collected.
     """
-    from thunderbit_dagster.cli.crawls import environment, load_builds
+    from thunderbit_dagster.cli.crawls import opened
     from thunderbit_dagster.cli.workspace import Workspace
 
     workspace = Workspace(root.resolve())
-    with environment(workspace.kept_environment()):
-        built, crawl = find_crawl(load_builds(file), name, "as the first argument")
+    with opened(file, workspace) as builds:
+        built, crawl = find_crawl(builds, name, "as the first argument")
         with found_instance(workspace) as instance:
             if instance is None:
                 raise click.ClickException(
@@ -113,15 +113,14 @@ def _launch_there(url: str, job: str, config: dict[str, object]) -> None:
 
 def _execute_here(workspace: Workspace, file: Path | None, job: str, config: dict[str, object]) -> None:
     """Dagster's own command, so that the run finds the whole code location, as a launched one does."""
-    from thunderbit_dagster.cli.crawls import DEFAULT_FILE
+    from thunderbit_dagster.cli.code_location import require
 
-    chosen = file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    location = ["-f", str(chosen)] if chosen else ["-m", "thunderbit_dagster.location"]
+    location = require(file, started=workspace.kept_ports() is not None)
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "run.yaml"
         settings.write_text(json.dumps(config))  # JSON is YAML
-        command = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", *location, "-j", job]
-        environment = os.environ | {"DAGSTER_HOME": str(workspace.dagster_home.resolve())}
-        done = subprocess.run([*command, "-c", str(settings)], env=environment, check=False)  # noqa: S603 - our own words
+        command = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute", *location.arguments]
+        environment = os.environ | location.python_path() | {"DAGSTER_HOME": str(workspace.dagster_home.resolve())}
+        done = subprocess.run([*command, "-j", job, "-c", str(settings)], env=environment, check=False)  # noqa: S603 - our own words
     if done.returncode:
         raise click.ClickException(f"{job} failed; its run in Dagster says why. Other partitions are not touched.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from thunderbit_dagster.cli.code_location import FILE_HELP
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -37,7 +39,7 @@ def place_options(command: Command) -> Command:
         "--python-file",
         "file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="The code location; by default definitions.py of this folder, else the demo crawl.",
+        help=FILE_HELP,
     )(command)
 
 

@@ -1,7 +1,8 @@
-"""The crawls of a definitions file: it is loaded, and what it hands to ``build_crawl_definitions`` is noted."""
+"""The crawls of a code location: it is loaded, and what it hands to ``build_crawl_definitions`` is noted."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -14,51 +15,92 @@ from types import ModuleType
 import click
 import dagster as dg
 
+from thunderbit_dagster.api.errors import ConfigurationError
 from thunderbit_dagster.build import Built, builds
+from thunderbit_dagster.cli.code_location import FROM_ENVIRONMENT, CodeLocation, announce, find, require
+from thunderbit_dagster.cli.workspace import Workspace
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.starter import starter_definitions
 
-DEFAULT_FILE = Path("definitions.py")
 
-
-def load_crawls(file: Path | None) -> list[Crawl]:
-    """The crawls of a definitions file; None: ``definitions.py`` of this folder, else the starter crawl.
+def load_crawls(file: Path) -> list[Crawl]:
+    """The crawls of a definitions file.
 
     Raises:
         click.ClickException: the file cannot be loaded or declares no crawl.
     """
-    return [crawl for built in load_builds(file) for crawl in built.crawls]
+    return [crawl for built in load_builds(CodeLocation(str(file), file=file)) for crawl in built.crawls]
 
 
-def load_builds(file: Path | None) -> list[Built]:
-    """The same, with the API and the store that serve the crawls."""
-    if file is None and DEFAULT_FILE.exists():
-        file = DEFAULT_FILE
+def load_builds(location: CodeLocation) -> list[Built]:
+    """The crawls of a code location, with the API and the store that serve them.
+
+    Raises:
+        click.ClickException: it cannot be loaded or declares no crawl.
+    """
     noted: list[Built] = []
     token = builds.set(noted)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", dg.BetaWarning)
-            starter_definitions() if file is None else _load(file)
+            warnings.simplefilter("ignore", dg.PreviewWarning)
+            _load(location)
     finally:
         builds.reset(token)
     if not noted:
-        raise click.ClickException(f"{file} declares no crawl: it does not call `build_crawl_definitions`.")
+        raise click.ClickException(
+            f"{location.name} declares no crawl: it does not call `build_crawl_definitions`, and no "
+            "ThunderbitCrawlComponent is in it."
+        )
     return noted
 
 
-def _load(file: Path) -> None:
+@contextmanager
+def opened(file: Path | None, workspace: Workspace, *, needs_crawls: bool = True) -> Iterator[list[Built]]:
+    """The builds of a command's code location, in the environment that it has when Dagster loads it.
+
+    Without ``needs_crawls`` the settings in the environment are taken where there is no code location.
+
+    Raises:
+        click.ClickException: there is none, or it cannot be loaded.
+    """
+    started = workspace.kept_ports() is not None
+    location = require(file, started=started) if needs_crawls else find(file) or FROM_ENVIRONMENT
+    announce(location)
+    with environment(location.variables(), win=True), environment(workspace.kept_environment()):
+        yield load_builds(location)
+
+
+def _load(location: CodeLocation) -> None:
+    with _importable(*location.folders):
+        try:
+            if location.is_starter:
+                starter_definitions()
+            else:
+                _make_lazy(_file_module(location.file) if location.file else importlib.import_module(location.module))
+        except click.ClickException:
+            raise
+        except Exception as error:  # the code is the user's own, and may fail in any way
+            why = _words(error)
+            told = why if location.is_starter else f"{location.name} cannot be loaded: {why}"
+            raise click.ClickException(told) from error
+
+
+def _words(error: Exception) -> str:
+    """What went wrong. Dagster wraps what its loading of components meets; the cause tells the line."""
+    while isinstance(error, dg.DagsterError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
+
+
+def _file_module(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"thunderbit_definitions_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise click.ClickException(f"{file} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
-    with _importable(Path.cwd(), file.resolve().parent):
-        try:
-            spec.loader.exec_module(module)
-            _make_lazy(module)
-        except Exception as error:  # the file is the user's own code, and may fail in any way
-            raise click.ClickException(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
+    spec.loader.exec_module(module)
+    return module
 
 
 def _make_lazy(module: ModuleType) -> None:
@@ -85,12 +127,14 @@ def _importable(*folders: Path) -> Iterator[None]:
 
 
 @contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Settings for what is loaded in the block, for those that are not set."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
+def environment(values: Mapping[str, str], *, win: bool = False) -> Iterator[None]:
+    """Settings for what is loaded in the block, in place of those that are not set or empty; or of all that `win`."""
+    added = {name: value for name, value in values.items() if win or not os.environ.get(name)}
+    before = {name: os.environ[name] for name in added if name in os.environ}
     os.environ.update(added)
     try:
         yield
     finally:
         for name in added:
             os.environ.pop(name, None)
+        os.environ.update(before)

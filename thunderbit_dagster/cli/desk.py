@@ -16,7 +16,8 @@ from thunderbit_dagster.api.errors import ThunderbitError
 from thunderbit_dagster.build import Built
 from thunderbit_dagster.cancellation.known import KnownJob, read_jobs
 from thunderbit_dagster.cli.choice import resolved
-from thunderbit_dagster.cli.crawls import environment, load_builds
+from thunderbit_dagster.cli.code_location import FILE_HELP
+from thunderbit_dagster.cli.crawls import opened
 from thunderbit_dagster.cli.workspace import Workspace
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.resource import ThunderbitResource
@@ -45,7 +46,7 @@ def desk_options(command: Command) -> Command:
         "--python-file",
         "file",
         type=file,
-        help="The code location; by default definitions.py of this folder, else the demo crawl.",
+        help=FILE_HELP,
     )(command)
 
 
@@ -103,7 +104,7 @@ def open_desk(file: Path | None, root: Path, days: float) -> Iterator[Desk]:
     """The instance and the crawls.
 
     Raises:
-        click.ClickException: there is no Dagster instance, or the definitions file cannot be loaded.
+        click.ClickException: there is no Dagster instance, or no code location that can be loaded.
     """
     workspace = Workspace(root.resolve())
     home = workspace.dagster_home
@@ -113,7 +114,7 @@ def open_desk(file: Path | None, root: Path, days: float) -> Iterator[Desk]:
             "or `demo` with --dir."
         )
     with (
-        environment(workspace.kept_environment()),
+        opened(file, workspace) as builds,
         dg.DagsterInstance.from_config(str(home)) as instance,
     ):
-        yield Desk(instance, load_builds(file), time.time() - days * DAY_SECONDS)
+        yield Desk(instance, builds, time.time() - days * DAY_SECONDS)

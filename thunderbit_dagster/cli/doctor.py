@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict
 
@@ -25,8 +26,8 @@ STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red", "skipped":
     "--python-file",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The code location whose API and store are looked at; by default definitions.py of this folder, else what "
-    "the environment says.",
+    help="The code location whose API and store are looked at; by default definitions.py of this folder, else the "
+    "`dg` project around it, else what the environment says.",
 )
 @click.option(
     "--dir",
@@ -83,7 +84,8 @@ def doctor(
         page = url or patient.page or REMOTE_PAGE
         terms = None if free else Terms(page, webhook_url, webhook_port, _ref(earlier), seconds)
         _announce(patient, terms, may_ask=not as_json, yes=yes)
-        findings = examine(patient, terms)
+        with _progress() as tell:
+            findings = examine(patient, terms, tell)
     if as_json:
         click.echo(json.dumps(_report(patient, terms, findings), indent=2))
     else:
@@ -115,6 +117,20 @@ def _announce(patient: Patient, terms: Terms | None, *, may_ask: bool, yes: bool
     if not may_ask:
         raise click.UsageError("--json asks no questions: say --yes to pay, or --free.")
     click.confirm(f"Pay {price} credit{'s' * (price != 1)}?", abort=True, err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Shows what is being waited for: one line that changes on a terminal, else a line each."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda words: click.echo(f"{words} ...", err=True)
+        return
+    with console.status("") as status:
+        yield lambda words: status.update(Text(f"{words} ..."))
 
 
 class Report(TypedDict):

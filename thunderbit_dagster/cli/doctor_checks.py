@@ -50,6 +50,7 @@ CHECKS: Final = (
 PAYING: Final = ("states", "rows", "paging", "credits", "webhook")
 """The checks that need a batch job of one URL."""
 
+SETTING: Final = "requests_per_minute (THUNDERBIT_REQUESTS_PER_MINUTE)"
 REPORT: Final = "The plugin understands it; please report it, so that the emulator learns it too."
 UNREAD: Final = "The plugin would get this wrong. Do not crawl in bulk yet; report it with this output."
 OLDER_SIGNATURE_HEADER: Final = "X-Thunderbit-Signature"
@@ -176,18 +177,23 @@ def judge_limits(right: Asked, requests_per_minute: int, now: float) -> Finding:
     if isinstance(right.error, RateLimitedError):
         advice = "Wait for the next window, and find out who else uses this key: one budget serves one machine only."
         return failed("limits", f"the account's requests are used up: {right.error}", advice)
-    if not right.headers:
-        return skipped("limits", "no answer to read them from")
+    if not right.headers or isinstance(right.error, AuthenticationError):
+        refused = "the key was refused, so they are not those of the account"
+        return skipped("limits", refused if right.headers else "no answer to read them from")
     if seen.limit is None or seen.remaining is None or seen.reset is None:
-        advice = "Set requests_per_minute to your plan's limit: nothing else holds requests back. " + REPORT
+        advice = f"Set {SETTING} to your plan's limit: nothing else holds requests back. {REPORT}"
         return warning("limits", "answers carry no complete X-RateLimit headers", advice)
     words = f"{seen.limit} requests, {seen.remaining} left, next window in {max(seen.reset - now, 0):.0f} s"
     if seen.reset - now > _LONG_WINDOW:
         return warning("limits", words, "The window is longer than a minute: plan backfills by it. " + REPORT)
     if seen.limit < requests_per_minute:
-        return warning("limits", words, f"Set requests_per_minute={seen.limit}; it is {requests_per_minute}.")
+        return warning("limits", words, f"Set {SETTING} to {seen.limit}; it is {requests_per_minute}.")
     plan = next((plan.name for plan in PLANS.values() if plan.requests_per_minute == seen.limit), "no known")
-    more = f"requests_per_minute={seen.limit} would use all of it." if seen.limit > requests_per_minute else ""
+    more = (
+        f"{SETTING} is {requests_per_minute}; {seen.limit} would use all of it."
+        if seen.limit > requests_per_minute
+        else ""
+    )
     return ok("limits", f"{words} ({plan} plan)", more)
 
 
@@ -207,6 +213,7 @@ class Trial:
         raw: The same answer's `results`.
         beyond: Rows on pages 1 and 2 when asked for one row a page; None where reading failed.
         default_page: Rows that an earlier job gave without paging parameters, and its total.
+        earlier_refusal: Why the earlier job could not be read.
         waited: Seconds from submit to end, or to giving up.
     """
 
@@ -218,6 +225,7 @@ class Trial:
     raw: Sequence[object] = ()
     beyond: tuple[int | None, int | None] = (0, 0)
     default_page: tuple[int, int | None] | None = None
+    earlier_refusal: ThunderbitError | None = None
     waited: float = 0.0
 
 
@@ -294,11 +302,14 @@ def judge_paging(trial: Trial) -> Finding:
         return failed("paging", "pages count from 1: page 0 and page 1 are the same", UNREAD)
     if second:
         return warning("paging", "`page` and `pageSize` are ignored, every answer holds all rows", REPORT)
-    return _judge_default(trial.default_page)
+    return _judge_default(trial.default_page, trial.earlier_refusal)
 
 
-def _judge_default(seen: tuple[int, int | None] | None) -> Finding:
+def _judge_default(seen: tuple[int, int | None] | None, refusal: ThunderbitError | None) -> Finding:
     obeyed = "pages count from 0 and are obeyed"
+    if refusal is not None:
+        advice = "Name a job of this account with --job; `thunderbit-dagster jobs list --all` shows some."
+        return warning("paging", f"{obeyed}; the job of --job cannot be read: {refusal}", advice)
     if seen is None:
         return ok("paging", f"{obeyed}; the default size was not looked at (--job)")
     rows, total = seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from thunderbit_dagster.api.errors import BadRequestError, JobNotFoundError
 from thunderbit_dagster.api.models import JobRef
 from thunderbit_dagster.api.signatures import read_secrets
 from thunderbit_dagster.cli.choice import resolved
-from thunderbit_dagster.cli.crawls import environment, load_builds
+from thunderbit_dagster.cli.crawls import opened
 from thunderbit_dagster.cli.doctor_checks import (
     CHECKS,
     PAYING,
@@ -97,38 +97,45 @@ class Terms:
 
 @contextmanager
 def open_patient(file: Path | None, root: Path) -> Iterator[Patient]:
-    """The API and the store of a definitions file, and the Dagster instance of a folder.
+    """The API and the store of a code location, or of the environment, and the Dagster instance of a folder.
 
     Raises:
         click.ClickException: the file cannot be loaded, or settings are missing or wrong.
     """
     workspace = Workspace(root)
-    with environment(workspace.kept_environment()):
-        built = load_builds(file)[0]
-        with resolved(built) as thunderbit:
-            yield Patient(thunderbit, built.store, workspace.dagster_home)
+    with opened(file, workspace, needs_crawls=False) as builds, resolved(builds[0]) as thunderbit:
+        yield Patient(thunderbit, builds[0].store, workspace.dagster_home)
 
 
-def examine(patient: Patient, terms: Terms | None) -> list[Finding]:
-    """All ten findings; without terms, the paying ones are skipped."""
-    findings = [*_of_api(patient.thunderbit, terms), check_storage(patient.store), check_dagster(patient.dagster_home)]
+def examine(patient: Patient, terms: Terms | None, tell: Callable[[str], object]) -> list[Finding]:
+    """All ten findings; without terms, the paying ones are skipped. ``tell`` is told what is being waited for."""
+    tell(f"Asking {patient.thunderbit.base_url}")
+    findings = _of_api(patient.thunderbit, terms, tell)
+    tell(f"Writing to {patient.store.base_uri}")
+    findings.append(check_storage(patient.store))
+    tell(f"Looking at Dagster in {patient.dagster_home}")
+    findings.append(check_dagster(patient.dagster_home))
     return sorted(findings, key=lambda finding: CHECKS.index(finding.check))
 
 
-def _of_api(thunderbit: ThunderbitResource, terms: Terms | None) -> list[Finding]:
+def _of_api(thunderbit: ThunderbitResource, terms: Terms | None, tell: Callable[[str], object]) -> list[Finding]:
     with open_client(thunderbit) as client:
-        right = ask(client, made_up_job())
-        wrong = _ask_as_nobody(thunderbit, right)
-        findings = [
-            judge_service(thunderbit.base_url, right, wrong),
-            judge_key(thunderbit.api_key, right, wrong),
-            judge_limits(right, thunderbit.requests_per_minute, time.time()),
-        ]
+        findings = _of_free(client, thunderbit)
         if terms is None:
             return [*findings, *(skipped(name, "needs a page; not with --free") for name in PAYING)]
         if exit_code(findings):
             return [*findings, *(skipped(name, EVERYTHING) for name in PAYING)]
-        return [*findings, *_of_trial(client, thunderbit, terms)]
+        return [*findings, *_of_trial(client, thunderbit, terms, tell)]
+
+
+def _of_free(client: NotingClient, thunderbit: ThunderbitResource) -> list[Finding]:
+    right = ask(client, made_up_job())
+    wrong = _ask_as_nobody(thunderbit, right)
+    service = judge_service(thunderbit.base_url, right, wrong)
+    if exit_code([service]):
+        return [service, *(skipped(name, EVERYTHING) for name in ("key", "limits"))]
+    key = judge_key(thunderbit.api_key, right, wrong)
+    return [service, key, judge_limits(right, thunderbit.requests_per_minute, time.time())]
 
 
 def _ask_as_nobody(thunderbit: ThunderbitResource, right: Asked) -> Asked | None:
@@ -139,9 +146,11 @@ def _ask_as_nobody(thunderbit: ThunderbitResource, right: Asked) -> Asked | None
         return ask(nobody, made_up_job())
 
 
-def _of_trial(client: NotingClient, thunderbit: ThunderbitResource, terms: Terms) -> list[Finding]:
+def _of_trial(
+    client: NotingClient, thunderbit: ThunderbitResource, terms: Terms, tell: Callable[[str], object]
+) -> list[Finding]:
     interval = LOCAL_INTERVAL if thunderbit.is_local else REMOTE_INTERVAL
-    experiment = Experiment(client, terms.page, terms.seconds, interval, terms.earlier)
+    experiment = Experiment(client, terms.page, terms.seconds, interval, terms.earlier, tell=tell)
     secret = next(iter(read_secrets(thunderbit.webhook_secret or "")), None)
     address = terms.webhook_url or thunderbit.webhook_url
     hook = hook_of(address, secret, terms.webhook_port, is_local=thunderbit.is_local)

@@ -14,9 +14,11 @@ import obstore
 from obstore.exceptions import BaseError
 
 from thunderbit_dagster.cli.doctor_checks import Finding, failed, ok, warning
-from thunderbit_dagster.storage.errors import StorageError, first_line
+from thunderbit_dagster.storage import credentials
+from thunderbit_dagster.storage.errors import PublishError, StorageError, first_line
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.storage.uri import to_path
+from thunderbit_dagster.storage.writer import what_to_do
 
 SENSOR_DAEMON: Final = "SENSOR"
 
@@ -30,10 +32,14 @@ def check_storage(store: ParquetStore) -> Finding:
             with store.open_partition(crawl, {}) as writer:
                 published = writer.commit({})
         consistent = store.pair(crawl, {}).consistent
+    except PublishError as error:
+        # Its own text is about a partition that people have; of an object store's error only a part is to be shown.
+        said = error.__context__ or error
+        seen = f"cannot write to {store.base_uri}: {credentials.reason(store.base_uri, said)}"
+        return failed("storage", seen, _storage_advice(store, said))
     except (StorageError, OSError) as error:
-        # An object store's error may quote request URLs, and those may carry a signature.
         seen = str(error) if isinstance(error, StorageError) else first_line(error)
-        return failed("storage", seen, _storage_advice(store))
+        return failed("storage", seen, _storage_advice(store, error))
     finally:
         left = _remove(store, crawl, existed=existed)
     if not consistent:
@@ -46,9 +52,9 @@ def check_storage(store: ParquetStore) -> Finding:
     return ok("storage", f"{seen}, and removed them")
 
 
-def _storage_advice(store: ParquetStore) -> str:
+def _storage_advice(store: ParquetStore, error: BaseException) -> str:
     if store.base_uri.startswith("file:"):
-        return "Give the folder to the user that runs Dagster, or set THUNDERBIT_DATA_URI to one that is."
+        return f"{what_to_do(store.base_uri, error)}, or set THUNDERBIT_DATA_URI to another place."
     return "Check the bucket's name and region, and the credentials in this environment; reading and writing is needed."
 
 

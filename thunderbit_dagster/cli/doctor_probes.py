@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import quote
 
 import httpx
@@ -33,6 +33,8 @@ MAX_WAIT: Final = 90.0
 REMOTE_INTERVAL: Final = 5.0
 LOCAL_INTERVAL: Final = 0.2
 LOOPBACK: Final = "127.0.0.1"
+_Earlier: TypeAlias = tuple[tuple[int, int | None] | None, ThunderbitError | None]
+"""Rows and total of the earlier job, or why it could not be read."""
 
 
 class NotingClient(ThunderbitClient):
@@ -105,6 +107,7 @@ class Experiment:
         earlier: A job of more than 20 URLs, to see how many rows come by default.
         clock: Seconds on a clock that never steps back.
         sleep: Waits for a number of seconds.
+        tell: Is told what is being waited for.
     """
 
     client: NotingClient
@@ -114,6 +117,7 @@ class Experiment:
     earlier: JobRef | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
+    tell: Callable[[str], object] = str
     words: list[str] = field(default_factory=list)
     job: Job | None = None
     _began: float = 0.0
@@ -121,10 +125,12 @@ class Experiment:
     def run(self, webhook: Webhook | None = None) -> Trial:
         """The job, submitted, awaited and read."""
         self._began = self.clock()
+        self.tell(f"Waiting for the batch job of one page, up to {self.seconds:.0f} s")
         try:
             self.job = self.client.submit_distill([self.url], REQUEST, webhook=webhook)
             self.words.append(self.job.raw_status)
             if self._ends(self.job.ref):
+                self.tell("Reading its rows")
                 return self._read(self.job.ref)
             self.client.cancel_job(self.job.ref)
         except ThunderbitError as error:
@@ -156,14 +162,17 @@ class Experiment:
             raw=raw,
             beyond=(beyond[0], beyond[1]),
             refusal=refusal,
-            default_page=self._default_page(),
+            earlier=self._read_earlier(),
         )
 
-    def _default_page(self) -> tuple[int, int | None] | None:
+    def _read_earlier(self) -> _Earlier:
         if self.earlier is None:
-            return None
-        page = self.client.get_job_plainly(self.earlier)
-        return len(page.rows), page.job.total
+            return None, None
+        try:
+            page = self.client.get_job_plainly(self.earlier)
+        except ThunderbitError as error:
+            return None, error
+        return (len(page.rows), page.job.total), None
 
     def _trial(
         self,
@@ -172,7 +181,7 @@ class Experiment:
         page: JobPage | None = None,
         raw: tuple[object, ...] = (),
         beyond: tuple[int | None, int | None] = (0, 0),
-        default_page: tuple[int, int | None] | None = None,
+        earlier: _Earlier = (None, None),
     ) -> Trial:
         return Trial(
             url=self.url,
@@ -182,7 +191,8 @@ class Experiment:
             page=page,
             raw=raw,
             beyond=beyond,
-            default_page=default_page,
+            default_page=earlier[0],
+            earlier_refusal=earlier[1],
             waited=self.clock() - self._began,
         )
 
@@ -261,4 +271,5 @@ def try_job(experiment: Experiment, hook: Hook) -> tuple[Trial, Delivery | None,
             return trial, None, 0.0
         began = experiment.clock()
         seconds = max(experiment.seconds - trial.waited, experiment.interval)
+        experiment.tell(f"Waiting for the webhook, up to {seconds:.0f} s")
         return trial, receiver.wait(experiment.job.ref.id, seconds), experiment.clock() - began

@@ -35,7 +35,7 @@ class Asked(TypedDict):
 
 @click.command()
 @place_options
-@click.option("--crawl", "name", help="Which crawl, when the file declares several.")
+@click.option("--crawl", "name", help="Which crawl, when there are several.")
 @partition_options
 @click.option(
     "--seconds-per-page",
@@ -65,14 +65,14 @@ def plan(
     Callables and files that give URLs are read, since only they know how many there are.
     """
     from thunderbit_dagster.backfill import plan_backfill
-    from thunderbit_dagster.cli.crawls import environment, load_builds
+    from thunderbit_dagster.cli.crawls import opened
     from thunderbit_dagster.cli.planview import figures, print_plan
     from thunderbit_dagster.cli.workspace import Workspace
     from thunderbit_dagster.forecast import limits_of
 
     workspace = Workspace(root.resolve())
-    with environment(workspace.kept_environment()):
-        built, crawl = find_crawl(load_builds(file), name, "with --crawl")
+    with opened(file, workspace) as builds:
+        built, crawl = find_crawl(builds, name, "with --crawl")
         with found_instance(workspace) as instance:
             keys = Choice(**asked).keys(crawl, instance)
             with resolved(built) as thunderbit:

@@ -62,7 +62,8 @@ class Workspace:
 
     def prepare(self) -> Ports:
         """Make the folder, Dagster's settings and the choice of ports."""
-        self.dagster_home.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root, self.dagster_home):
+            folder.mkdir(parents=True, exist_ok=True)
         settings = self.dagster_home / "dagster.yaml"
         if not settings.exists():
             settings.write_text(DAGSTER_YAML)

@@ -13,14 +13,14 @@ from pydantic.fields import FieldInfo
 
 from thunderbit_dagster.build import build_crawl_definitions, builds
 from thunderbit_dagster.component.project import SENSOR_SECONDS, TICK_SECONDS, Project
-from thunderbit_dagster.component.reading import read_crawls, read_store, read_thunderbit, store_from_project
+from thunderbit_dagster.component.reading import read_crawls, read_executor, read_store, read_thunderbit
 from thunderbit_dagster.component.scaffold import CrawlScaffolder
-from thunderbit_dagster.component.shape import Crawls, Seconds, Store, Thunderbit, TickSeconds
+from thunderbit_dagster.component.shape import Crawls, Executor, Seconds, Store, Thunderbit, TickSeconds
 from thunderbit_dagster.component.templates import Template, render
 from thunderbit_dagster.component.translation import TranslatedCrawl, Translation, Translations, read_translation
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.settings import resource_from_environment
+from thunderbit_dagster.settings import resource_from_environment, store_from_environment
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.version import __version__
 
@@ -96,6 +96,15 @@ class ThunderbitCrawlComponent(dg.Component, dg.Resolvable):
             description=f"How long one look may last, for the whole project: {TICK_SECONDS:g}.",
         ),
     ] = None
+    executor: Annotated[
+        dg.ExecutorDefinition | None,
+        dg.Resolver(
+            read_executor,
+            model_field_type=Executor,
+            description="What runs the steps of all jobs, for the whole project: where an executor is in Python, such "
+            "as `my_project.executors.celery`; with a dot in front the path begins beside the YAML.",
+        ),
+    ] = None
     schedule_status: Annotated[
         Literal["stopped", "running"],
         dg.Resolver(
@@ -134,7 +143,7 @@ class ThunderbitCrawlComponent(dg.Component, dg.Resolvable):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs and schedules of this instance; the first one of a project brings the sensor."""
         project = Project.of(self, ThunderbitCrawlComponent, context)
-        store = project.store or store_from_project(context.project_root)
+        store = project.store or store_from_environment(context.project_root)
         crawls = self.translated_crawls(store)
         built = self._build(crawls, project, store).map_asset_specs(func=self._translator(crawls))
         return dg.Definitions(
@@ -144,6 +153,7 @@ class ThunderbitCrawlComponent(dg.Component, dg.Resolvable):
             schedules=built.schedules,
             sensors=self._sensors(project, store) if project.leads(self) else [],
             resources=built.resources,
+            executor=project.executor if project.leads(self) else None,
         )
 
     @property
@@ -174,6 +184,7 @@ class ThunderbitCrawlComponent(dg.Component, dg.Resolvable):
             sensor_interval_seconds=project.sensor_interval_seconds,
             sensor_tick_seconds=project.sensor_tick_seconds,
             schedule_status=dg.DefaultScheduleStatus[self.schedule_status.upper()],
+            executor=project.executor,
         )
 
     def _sensors(self, project: Project, store: ParquetStore) -> Sequence[dg.SensorDefinition]:

@@ -8,7 +8,7 @@ from importlib import import_module
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
-MISTAKES = (ValueError, TypeError, ImportError, AttributeError, dg.DagsterError)
+MISTAKES = (ValueError, TypeError, LookupError, ImportError, AttributeError, dg.DagsterError)
 
 
 @contextmanager
@@ -22,8 +22,10 @@ def told(context: dg.ResolutionContext) -> Iterator[None]:
             context = context.at_path(part)
         raise at_line(context, first["msg"].removeprefix("Value error, ")) from None
     except MISTAKES as error:
-        named = re.search(r": `(\w+)` ", str(error))
-        raise at_line(context.at_path(named[1]) if named else context, str(error)) from None
+        # The text of a KeyError is its argument's repr.
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        named = re.search(r": `(\w+)` ", text)
+        raise at_line(context.at_path(named[1]) if named else context, text) from None
 
 
 def at_line(context: dg.ResolutionContext, text: str) -> Exception:

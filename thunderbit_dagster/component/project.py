@@ -66,6 +66,10 @@ class Project:
     def sensor_tick_seconds(self) -> float:
         return self._stated("sensor_tick_seconds", lambda one: one.sensor_tick_seconds) or TICK_SECONDS
 
+    @property
+    def executor(self) -> dg.ExecutorDefinition | None:
+        return self._stated("executor", lambda one: one.executor)
+
     def _stated(self, name: str, setting: Callable[[ThunderbitCrawlComponent], T | None]) -> T | None:
         stated = [(one, value) for one in self.instances if (value := setting(one)) is not None]
         for other, value in stated:

@@ -1,9 +1,7 @@
 """From checked YAML to crawls, the resource and the store."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import dagster as dg
 
@@ -16,7 +14,7 @@ from thunderbit_dagster.component.templates import render
 from thunderbit_dagster.component.values import read_duration
 from thunderbit_dagster.crawl import Crawl
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.settings import DATA_URI, resource_from_environment
+from thunderbit_dagster.settings import resource_from_environment, store_at
 from thunderbit_dagster.storage.store import ParquetStore
 
 Given = Mapping[str, object]
@@ -144,13 +142,11 @@ def read_store(context: dg.ResolutionContext, given: Given) -> ParquetStore:
         return store_at(base_uri, root)
 
 
-def store_from_project(root: Path) -> ParquetStore:
-    """The store at ``THUNDERBIT_DATA_URI``, by default the folder ``data`` of the project."""
-    return store_at(os.environ.get("THUNDERBIT_DATA_URI", DATA_URI), root)
-
-
-def store_at(base_uri: str, root: Path) -> ParquetStore:
-    """A store whose base, when it is a relative path, begins at ``root``."""
-    if "://" in base_uri or not base_uri.strip():
-        return ParquetStore(base_uri)
-    return ParquetStore(root / Path(base_uri).expanduser())
+def read_executor(context: dg.ResolutionContext, given: str) -> dg.ExecutorDefinition:
+    """The executor that a dotted path or a template names."""
+    found = render(context, given)
+    if isinstance(found, str):
+        found = load_object(context, found)
+    if not isinstance(found, dg.ExecutorDefinition):
+        raise at_line(context, f"{given} is {type(found).__name__}, not an ExecutorDefinition")
+    return found

@@ -3,39 +3,99 @@
 import inspect
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from functools import reduce
 from operator import or_
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from thunderbit_dagster.api.codes import MAX_BATCH_URLS
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.component.sources import SOURCES
-from thunderbit_dagster.component.templates import Checked, Has, Is, IsTemplate, OneOf, Template
-from thunderbit_dagster.component.values import Count, Duration, Flag, Offset, Shape, Share, Text
+from thunderbit_dagster.component.templates import (
+    TEMPLATE_SCHEMA,
+    Checked,
+    Has,
+    Is,
+    IsTemplate,
+    OneOf,
+    Template,
+    is_template,
+)
+from thunderbit_dagster.component.values import (
+    DATE_PATTERN,
+    BaseUri,
+    Count,
+    Cron,
+    Duration,
+    Flag,
+    Offset,
+    Shape,
+    Share,
+    Text,
+    Zone,
+)
 from thunderbit_dagster.resource import ThunderbitResource
 
 
 class _Cadence(Shape):
     """How often: the time partitions of a crawl, as Dagster's definition of that name has them."""
 
+    default_fmt: ClassVar[str] = "%Y-%m-%d"
+    date_pattern: ClassVar[str] = f"{DATE_PATTERN}$"
+
+    # Before the dates, which are written in it.
+    fmt: Text | None = Field(default=None, description="How a date is written as a partition key, as strftime has it.")
     start_date: Text = Field(description="The first date, such as 2026-11-01.")
     end_date: Text | None = Field(default=None, description="The date to stop at.")
-    timezone: Text | None = Field(default=None, description="Such as Europe/Berlin; the default is UTC.")
-    fmt: Text | None = Field(default=None, description="How a date is written as a partition key, as strftime has it.")
+    timezone: Zone = Field(default="UTC", description="Such as Europe/Berlin.")
     end_offset: Offset = Field(default=0, description="1: the date under way is a partition, too.")
 
+    @field_validator("start_date", "end_date")
+    @classmethod
+    def _check_date(cls, date: str | None, info: ValidationInfo) -> str | None:
+        fmt = info.data.get("fmt") or cls.default_fmt
+        if date is not None and not is_template(date) and not is_template(fmt):
+            datetime.strptime(date, fmt)  # noqa: DTZ007 - only whether it can be read
+        return date
 
-class _Hourly(_Cadence):
-    type: Literal["hourly"]
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """With a format of its own a date may look like anything."""
+        made = handler(schema)
+        date: JsonSchemaValue = {"if": TEMPLATE_SCHEMA, "else": {"pattern": cls.date_pattern}}
+        handler.resolve_ref_schema(made).update(
+            {"if": {"required": ["fmt"]}, "else": {"properties": {"start_date": date, "end_date": date}}}
+        )
+        return made
+
+
+class _ByMinute(_Cadence):
     minute_offset: Offset = Field(default=0, description="The minute at which an hour begins.")
 
 
-class _Daily(_Hourly):
-    type: Literal["daily"]  # type: ignore[assignment]  # each kind has its own word
+class _Hourly(_ByMinute):
+    default_fmt: ClassVar[str] = "%Y-%m-%d-%H:%M"
+    date_pattern: ClassVar[str] = rf"{DATE_PATTERN}-([01]\d|2[0-3]):[0-5]\d$"
+
+    type: Literal["hourly"]
+
+
+class _Daily(_ByMinute):
+    type: Literal["daily"]
     hour_offset: Offset = Field(default=0, description="The hour at which a day begins.")
 
 
@@ -51,7 +111,7 @@ class _Monthly(_Daily):
 
 class _Cron(_Cadence):
     type: Literal["cron"]
-    cron_schedule: Text = Field(description="Where one partition ends and the next begins, such as `0 6 * * 1-5`.")
+    cron_schedule: Cron = Field(description="Where one partition ends and the next begins, such as `0 6 * * 1-5`.")
     fmt: Text = Field(description="How a date is written as a partition key, such as `%Y-%m-%d`.")
 
 
@@ -145,23 +205,22 @@ Urls: TypeAlias = Annotated[
 class ScheduleShape(Shape):
     """When Dagster submits a crawl by itself."""
 
-    cron: Text | None = Field(default=None, description="Such as `0 6 * * 1-5`; the default is the cadence's own.")
-    timezone: Text | None = Field(default=None, description="Such as Europe/Berlin; the default is the cadence's.")
+    cron: Cron = Field(default="", description="Such as `0 6 * * 1-5`; the default is the cadence's own.")
+    timezone: Zone = Field(default="", description="Such as Europe/Berlin; the default is the cadence's.")
     spread: Annotated[Duration, Template()] = Field(
         default=Duration(), description="Submit the URL partitions in slices over so long a time after each tick."
     )
     catch_up: Offset = Field(default=0, description="So many dates before the newest are submitted where missing.")
 
 
-Schedules: TypeAlias = Annotated[object, OneOf([(Is(str), Text), (Is(dict), ScheduleShape)], bool)]
+Schedules: TypeAlias = Annotated[object, OneOf([(Is(str), Cron), (Is(dict), ScheduleShape)], bool)]
 PastDates: TypeAlias = Annotated[object, OneOf([(IsTemplate(), str), (Is(str), Literal["fetch", "refuse"])], Duration)]
 
 
 class CrawlShape(Shape):
     """A named set of URLs with one kind of request, its partitions and its cadence."""
 
-    name: Text = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$",
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$"), Template()] = Field(
         description="Letters, digits and underscores; the first part of every asset key.",
     )
     urls: Urls = Field(
@@ -223,9 +282,12 @@ Thunderbit: TypeAlias = Annotated[
 class StoreShape(Shape):
     """Where the Parquet goes."""
 
-    base_uri: Text = Field(description="A path, which begins at the project's root, or s3://, gs://, az:// or file://.")
+    base_uri: BaseUri = Field(
+        description="A path, which begins at the project's root, or s3://, gs://, az:// or file://."
+    )
 
 
 Store: TypeAlias = Annotated[dict[str, object], Checked(StoreShape)]
+Executor: TypeAlias = Annotated[str, Checked(Text)]
 Seconds: TypeAlias = Annotated[int, Checked(Annotated[int, Field(strict=True, ge=1)])]
 TickSeconds: TypeAlias = Annotated[float, Checked(Annotated[float, Field(strict=True, gt=0, lt=60)])]

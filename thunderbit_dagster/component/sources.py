@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from pydantic import Field
 
 from thunderbit_dagster.component.location import at_line, load_object, told
 from thunderbit_dagster.component.templates import Is, OneOf, Template, render
-from thunderbit_dagster.component.values import Amount, Count, Duration, Shape, Text, read_duration
+from thunderbit_dagster.component.values import Amount, Count, Duration, Moment, Shape, Text, read_duration, read_moment
 from thunderbit_dagster.urls import AssetColumn, DynamicUrls, Sitemap, UrlFile
 
 Given = Mapping[str, object]
@@ -27,7 +26,7 @@ class SitemapShape(Shape):
     """The pages of a sitemap or of all sitemaps of an index, read when a run starts."""
 
     sitemap: Text = Field(description="Where it is, such as https://example.com/sitemap.xml.")
-    since: Annotated[object, OneOf([(Is(str), Text)], Duration)] = Field(
+    since: Annotated[object, OneOf([(Is(str), Moment)], Duration)] = Field(
         default=None, description="Only pages changed since a date or time, or in so long a time as `{days: 7}`."
     )
     include: list[Text] = Field(default_factory=list, description="Only pages that match a pattern, such as `/docs/*`.")
@@ -81,8 +80,7 @@ def _read_since(context: dg.ResolutionContext, given: object) -> object:
     if not isinstance(given, str):
         return read_duration(context, given)
     with told(context):
-        # Python 3.10 does not know the Z.
-        return datetime.fromisoformat(given.replace("Z", "+00:00"))
+        return read_moment(given)
 
 
 def _read_asset(context: dg.ResolutionContext, given: Given) -> AssetColumn:

@@ -22,16 +22,32 @@ def is_template(value: object) -> bool:
 
 
 def render(context: dg.ResolutionContext, value: object) -> object:
-    """The value with every template in it replaced; text without one stays as it is."""
+    """The value with every template in it replaced; text without one stays as it is.
+
+    Raises:
+        Exception: Dagster's own, with the line; for a variable of the environment that is not set, too.
+    """
     if isinstance(value, Mapping):
         return {key: render(context.at_path(key), one) for key, one in value.items()}
     if isinstance(value, list):
         return [render(context.at_path(index), one) for index, one in enumerate(value)]
-    return context.resolve_value(value, as_type=object) if is_template(value) else value
+    return _rendered(context, value) if is_template(value) else value
+
+
+def _rendered(context: dg.ResolutionContext, template: object) -> object:
+    from thunderbit_dagster.component.environment import Environment  # noqa: PLC0415 - only templates need Jinja
+
+    scope = context.with_scope(env=Environment(context.scope["env"])) if "env" in context.scope else context
+    return scope.resolve_value(template, as_type=object)
 
 
 def _adapter(shape: Any) -> TypeAdapter[object]:  # noqa: ANN401 - an `Annotated` type is of no class
     return TypeAdapter(shape)
+
+
+def _json_schema(shape: TypeAdapter[object], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    # A handler leaves out what annotations say of the very schema it is given, but not of one inside.
+    return handler(core_schema.no_info_after_validator_function(lambda value: value, shape.core_schema))
 
 
 class Template:
@@ -46,6 +62,30 @@ class Template:
 
 def _let_templates_pass(value: object, check: Callable[[object], object]) -> object:
     return value if is_template(value) else check(value)
+
+
+class Worded:
+    """Annotation of a text that Python checks when the project is loaded, and JSON Schema as far as it can.
+
+    Args:
+        check: Raises ValueError for a wrong text; a template is let pass.
+        schema: Makes the keywords of JSON Schema, when they are asked for.
+    """
+
+    def __init__(self, check: Callable[[str], object], schema: Callable[[], JsonSchemaValue]) -> None:
+        self._check = check
+        self._schema = schema
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "if": TEMPLATE_SCHEMA, "else": self._schema()}
+
+    def _checked(self, text: str) -> str:
+        if not is_template(text):
+            self._check(text)
+        return text
 
 
 class Condition(Protocol):
@@ -110,9 +150,9 @@ class OneOf:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         del schema
-        chosen = handler(self._otherwise.core_schema)
+        chosen = _json_schema(self._otherwise, handler)
         for condition, shape in reversed(self._cases):
-            chosen = {"if": condition.schema, "then": handler(shape.core_schema), "else": chosen}
+            chosen = {"if": condition.schema, "then": _json_schema(shape, handler), "else": chosen}
         return chosen
 
     def _check(self, value: object) -> object:
@@ -133,7 +173,7 @@ class Checked:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         del schema
-        return handler(self._shape.core_schema)
+        return _json_schema(self._shape, handler)
 
     def _check(self, value: object) -> object:
         self._shape.validate_python(value)

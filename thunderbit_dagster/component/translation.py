@@ -48,19 +48,19 @@ def read_translation(context: dg.ResolutionContext, given: Mapping[str, object])
     def translate(spec: dg.AssetSpec, crawl: Crawl) -> dg.AssetSpec:
         scope = context.with_scope(spec=spec, crawl=crawl, asset=spec.key.path[-1])
         changed = {name: render(scope.at_path(name), value) for name, value in given.items()}
-        with told(context):
-            return _changed(spec, changed)
+        for name, value in changed.items():
+            with told(context.at_path(name)):
+                spec = _changed(spec, name, value)
+        return spec
 
     return translate
 
 
-def _changed(spec: dg.AssetSpec, changed: Mapping[str, object]) -> dg.AssetSpec:
-    replace: Callable[..., dg.AssetSpec] = spec.replace_attributes
-    prefix = changed.get("key_prefix")
-    key = spec.key.with_prefix(prefix) if isinstance(prefix, list) else spec.key
-    spec = replace(key=key, **{name: one for name, one in changed.items() if name not in {*MERGED, "key_prefix"}})
-    merge: Callable[..., dg.AssetSpec] = spec.merge_attributes
-    return merge(**{name: one for name, one in changed.items() if name in MERGED})
+def _changed(spec: dg.AssetSpec, name: str, value: object) -> dg.AssetSpec:
+    if name == "key_prefix":
+        return spec.replace_attributes(key=spec.key.with_prefix(value)) if isinstance(value, list) else spec
+    change: Callable[..., dg.AssetSpec] = spec.merge_attributes if name in MERGED else spec.replace_attributes
+    return change(**{name: value})
 
 
 @dataclass(frozen=True, kw_only=True)

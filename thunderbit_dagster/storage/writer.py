@@ -262,7 +262,7 @@ class PartitionWriter:
             where = f"the {table} table of {describe(self._crawl, self._dimensions)} at {uri}"
             text = (
                 f"Could not write {where}: {credentials.reason(uri, error)}. {_what_readers_see(self._published)} "
-                f"{_what_to_do(uri, error)}, then materialize the partition again."
+                f"{what_to_do(uri, error)}, then materialize the partition again."
             )
             # An object store's error may quote request URLs, and those may carry a signature.
             raise PublishError(text) from (error if isinstance(error, OSError) else None)
@@ -277,7 +277,8 @@ def _what_readers_see(published: list[Table]) -> str:
     )
 
 
-def _what_to_do(uri: str, error: BaseException) -> str:
+def what_to_do(uri: str, error: BaseException) -> str:
+    """What helps against an error of a disk or an object store, without a full stop."""
     if credentials.none_found(uri, error):
         return "Give this process credentials"
     number = error.errno if isinstance(error, OSError) else None
