@@ -130,7 +130,7 @@ def test_states_a_word_that_nobody_knows(sick, doctor, page):
 
 
 def test_states_a_job_that_does_not_end_is_cancelled(sick, doctor, page):
-    emulator = sick(hold=True)
+    emulator = sick(Rule("job_stuck"))
     _, findings = doctor("--url", page, "--wait", "0.3")
     assert_failed(findings, "states", "did not end", "status page")
     assert [job.status.value for job in emulator.jobs] == ["CANCELLED"]

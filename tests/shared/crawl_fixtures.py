@@ -1,6 +1,7 @@
 """What the tests of crawls stand on: pages, emulators, Dagster instances, and code locations."""
 
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import crawl_world
 import pytest
@@ -79,6 +80,7 @@ def spoiled(pages, end_later):
 
     def make(*rules, faults=None, **options):
         faults = faults or crawl_world.Faults(rules=rules)
+        options.setdefault("api_key", f"tb_{uuid4().hex}")  # ports come again, keys do not
         running.append(crawl_world.new_emulator(pages, faults=faults, **options).__enter__())
         return running[-1]
 
