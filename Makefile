@@ -17,7 +17,7 @@ dev: $(VENV)/stamp-dev ## Run the emulator and Dagster's UI
 	$(BIN)/thunderbit-dagster dev
 
 test: $(VENV)/stamp-test ## Run the tests, without the slow ones
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist worksteal
 
 check: $(VENV)/stamp-check ## Lint, check types, import rules, style and licences
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Truth per partition: what fails takes only its own partitions with it, and the next run continues there."""
 
 import dagster as dg
-from crawl_world import crawl, failure_of, records, resource
+from crawl_world import crawl, failure_of, records, resource, waits
 
 from thunderbit_dagster import UrlFile
 from thunderbit_dagster.emulator import Rule
@@ -139,6 +139,12 @@ BACKFILL = {"dagster/backfill": "abcdefgh"}
 CHECKS = {"conservation", "success_rate", "blank_documents", "duplicate_content"}
 
 
+def backfill(line, **tags):
+    """A run of a backfill, in which time passes only while it waits."""
+    with waits(line):
+        return line.materialize_all(tags={**BACKFILL, **tags})
+
+
 def evaluated(docs, run):
     """The checks that the event log has of a run, which is more than a step that fails hands back."""
     events = docs.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
@@ -149,7 +155,7 @@ def test_in_a_backfill_the_good_partitions_are_published_before_the_run_fails(li
     """Dagster skips the step that collects, and a backfill does not look at what comes after its last run."""
     lists = {"a": pages.urls(2), "b": UrlFile(tmp_path / "urls.txt"), "c": pages.urls(1)}
     docs = line(crawl(lists))
-    run = docs.materialize_all(tags=BACKFILL)
+    run = backfill(docs)
     description, reasons = failure_of(run)
     assert list(reasons) == ["b"]
     assert "2 other partition(s) of this run are done" in description
@@ -178,7 +184,7 @@ def test_what_a_backfill_can_neither_send_nor_collect_is_named_by_its_one_failur
     obstacle = tmp_path / "data" / docs.crawl.name / "succeeded" / "urls=c"
     obstacle.parent.mkdir(parents=True)
     obstacle.write_text("a file where a directory should be")
-    _, reasons = failure_of(docs.materialize_all(tags=BACKFILL))
+    _, reasons = failure_of(backfill(docs))
     assert list(reasons) == ["b", "c"]
     assert docs.published("submissions") == {"a", "c"}
     assert docs.published("succeeded") == {"a"}
@@ -187,15 +193,15 @@ def test_what_a_backfill_can_neither_send_nor_collect_is_named_by_its_one_failur
 def test_a_repeated_run_pays_for_no_partition_that_was_collected_in_the_meantime(line, pages, tmp_path):
     listed = tmp_path / "urls.txt"
     docs = line({"a": pages.urls(2), "b": UrlFile(listed), "c": pages.urls(1)})
-    failed = docs.materialize_all(tags=BACKFILL)
+    failed = backfill(docs)
     [url] = pages.urls(1)
     listed.write_text(url)
-    again = docs.materialize_all(tags={**BACKFILL, "dagster/parent_run_id": failed.run_id})
+    again = backfill(docs, **{"dagster/parent_run_id": failed.run_id})
     assert again.success
     assert docs.published() == {"a", "b", "c"}
     assert docs.sent()[1:] == [[url]]
 
-    anew = docs.materialize_all(tags={**BACKFILL, "dagster/parent_run_id": again.run_id})  # it had succeeded
+    anew = backfill(docs, **{"dagster/parent_run_id": again.run_id})  # it had succeeded
     assert anew.success
     assert len(docs.sent()) == 3
     assert len(docs.sent()[-1]) == 4

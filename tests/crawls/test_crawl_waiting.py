@@ -1,12 +1,11 @@
 """Nobody waits in a run when the job sensor ticks; with the sensor off, "Materialize all" waits itself."""
 
 import time
-from contextlib import contextmanager
 from functools import partial
 from unittest import mock
 
 import pytest
-from crawl_world import crawl, until
+from crawl_world import crawl, until, waits
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
@@ -28,21 +27,6 @@ def record_sensor(instance, status, ticked):
     )
     data = SensorInstigatorData(last_tick_timestamp=ticked, min_interval=30)
     instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, status, data))
-
-
-@contextmanager
-def waits(line):
-    """Time passes in a run only while it waits, and then the pages are done."""
-    slept, now = [], [time.time()]
-
-    def sleep(seconds):
-        slept.append(seconds)
-        now[0] += seconds
-        line.emulator.release()
-        line.until_jobs_end()
-
-    with mock.patch.object(asset, "Waiter", partial(Waiter, clock=lambda: now[0], sleep=sleep)):
-        yield slept
 
 
 def test_materialize_all_with_the_sensor_off_waits_for_its_jobs_and_publishes(line, pages, held, own_instance):

@@ -200,6 +200,7 @@ def test_the_receiver_has_the_image_and_the_names_of_the_chart():
     assert f"{release}-postgresql-secret" in {one["valueFrom"]["secretKeyRef"]["name"] for one in RECEIVER["env"]}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not compose_command(), reason="docker compose is not installed")
 def test_docker_accepts_the_compose_file():
     values = {"POSTGRES_PASSWORD": "x", "THUNDERBIT_API_KEY": "y", "THUNDERBIT_DATA_URI": "s3://b/c"}

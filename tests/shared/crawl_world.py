@@ -22,6 +22,8 @@ from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import Plan
 from thunderbit_dagster.api.models import JobRef
 from thunderbit_dagster.build import submit_job_name
+from thunderbit_dagster.collection import asset
+from thunderbit_dagster.collection.wait import Waiter
 from thunderbit_dagster.emulator import Emulator, Faults, Job
 from thunderbit_dagster.polling import sensor
 from thunderbit_dagster.run import range_tags
@@ -356,3 +358,19 @@ def error_text(run: dg.ExecuteInProcessResult) -> str:
     """Everything the failed step says."""
     [event] = [event for event in run.all_events if event.event_type_value == "STEP_FAILURE"]
     return event.step_failure_data.error_display_string
+
+
+@contextmanager
+def waits(line: Line) -> Iterator[list[float]]:
+    """Time passes in a run only while it waits, and then the pages are done."""
+    slept: list[float] = []
+    now = [time.time()]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+        line.emulator.release()
+        line.until_jobs_end()
+
+    with mock.patch.object(asset, "Waiter", partial(Waiter, clock=lambda: now[0], sleep=sleep)):
+        yield slept
