@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -115,14 +116,7 @@ def build_crawl_definitions(
     cut = [crawl for crawl in crawls if crawl.partitions_def is not None]
     schedules = [build_schedule(crawl, submit_job_name(crawl), schedule_status) for crawl in crawls]
     return dg.Definitions(
-        assets=[
-            asset
-            for crawl in crawls
-            for asset in (
-                build_submissions(crawl, partial(collect_sent, crawl, store)),
-                build_collection(crawl, store),
-            )
-        ],
+        assets=_assets(crawls, store),
         asset_checks=[
             check
             for crawl in crawls
@@ -150,6 +144,19 @@ def build_crawl_definitions(
         resources={"thunderbit": thunderbit, IO_MANAGER_KEY: PARQUET_IO_MANAGER},
         executor=executor,
     )
+
+
+def _assets(crawls: Sequence[Crawl], store: ParquetStore) -> list[dg.AssetsDefinition]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # of `backfill_policy`; a user can do nothing about it
+        return [
+            asset
+            for crawl in crawls
+            for asset in (
+                build_submissions(crawl, partial(collect_sent, crawl, store)),
+                build_collection(crawl, store),
+            )
+        ]
 
 
 def _warn_of_literal_secrets(thunderbit: ThunderbitResource) -> None:

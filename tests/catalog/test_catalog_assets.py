@@ -248,3 +248,10 @@ def test_what_people_ask_for_stands_first_and_the_record_of_the_machine_last(lin
     assert {names[-1] for names in order.values()} == {"thunderbit/record"}
     # The API sent one row for each URL, so there is nothing to say of others.
     assert not any("dropped" in name for names in order.values() for name in names)
+
+
+def test_definitions_load_without_a_warning_of_dagsters():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        specs(docs_crawl(shards=2))
+    assert [str(one.message) for one in told] == []
