@@ -10,13 +10,13 @@ import httpx
 from pydantic import (
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationError,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler
 from typing_extensions import Self
 
 from thunderbit_dagster.api.client import DEFAULT_BASE_URL, RETRY, ThunderbitClient, checked_base_url, checked_key
