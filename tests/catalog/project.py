@@ -19,7 +19,7 @@ docs = Crawl(
     name="docs",
     urls={"a": os.environ["URLS"].split()},
     request=Distill(),
-    cadence=dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-03"),
+    cadence=dg.DailyPartitionsDefinition("2026-11-01"),
     owners=["team:search"],
     tags={"domain": "docs"},
     success_rate=(0.9, 0.5),
