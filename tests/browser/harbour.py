@@ -10,9 +10,10 @@ from pathlib import Path
 from unittest import mock
 
 import dagster as dg
+from ports import free_port
 
 from thunderbit_dagster.cli.dagster_api import DagsterApi
-from thunderbit_dagster.cli.processes import Children, free_port
+from thunderbit_dagster.cli.processes import Children
 from thunderbit_dagster.cli.workspace import Ports, Workspace, site_url, ui_url
 
 DEFINITIONS = Path(__file__).with_name("harbour_definitions.py")
@@ -33,7 +34,7 @@ class Harbour:
 def running_harbour(root: Path) -> Iterator[Harbour]:
     """Everything on free ports with its data below a folder, until the block ends."""
     with mock.patch.dict(os.environ, REDIRECTIONS):
-        workspace, ports = Workspace(root), Ports(free_port(0), free_port(0), free_port(0))
+        workspace, ports = Workspace(root), Ports(free_port(), free_port(), free_port())
         workspace.prepare()
         harbour = Harbour(ui_url(ports), site_url(ports), root / "partners.txt")
         environment = workspace.environment(ports, emulated=True) | {"PARTNERS_FILE": str(harbour.partners)}

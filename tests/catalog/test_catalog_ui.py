@@ -8,9 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
 
 from thunderbit_dagster.cli.dagster_api import DagsterApi
-from thunderbit_dagster.cli.processes import Children, free_port
+from thunderbit_dagster.cli.processes import Children
 
 PROJECT = Path(__file__).parent / "project.py"
 ENTRIES = """
@@ -72,7 +73,7 @@ def catalog(emulator, pages, tmp_path_factory):
     options = {"env": environment, "capture_output": True, "text": True}
     done = subprocess.run([*command, "--partition", "2026-11-01|a"], check=False, **options)
     assert done.returncode == 0, done.stderr[-4000:]
-    port = free_port(3200)
+    port = free_port()
     with Children(environment) as children:
         server = [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-f", str(PROJECT)]
         children.start("Dagster", server, root / "dagster.log")

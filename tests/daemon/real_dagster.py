@@ -13,9 +13,10 @@ from pathlib import Path
 import dagster as dg
 import httpx
 import pytest
+from ports import free_port
 
 from thunderbit_dagster.cli.dagster_api import LAUNCH, DagsterApi
-from thunderbit_dagster.cli.processes import Children, free_port
+from thunderbit_dagster.cli.processes import Children
 from thunderbit_dagster.cli.workspace import DAGSTER_YAML
 
 START_SECONDS = 120
@@ -94,7 +95,7 @@ def real_dagster(home: Path, definitions: Path, env: dict[str, str]) -> Iterator
     """``dagster dev`` for a definitions file, until the block ends."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(DAGSTER_YAML)
-    port = free_port(3100)
+    port = free_port()
     environment = dict(os.environ) | env | {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
     environment.pop("THUNDERBIT_API_KEY", None)
     command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), "-f", str(definitions)]

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 import pytest
+from ports import free_port
 
 from thunderbit_dagster import ParquetStore
-from thunderbit_dagster.cli.processes import free_port
 from thunderbit_dagster.cli.workspace import DAGSTER_YAML
 from thunderbit_dagster.ledger.log import LedgerReader
 from thunderbit_dagster.ledger.records import Intent, Recorded, Sealed
@@ -94,7 +94,7 @@ def _rows(folder: Path) -> Rows:
 @pytest.fixture(scope="module")
 def ports() -> str:
     """One choice for all demos: addresses are part of the pages' links, and so of their text."""
-    return json.dumps({"emulator": free_port(8750), "site": free_port(8751), "ui": free_port(8752)})
+    return json.dumps({"emulator": free_port(), "site": free_port(), "ui": free_port()})
 
 
 def _demo(folder: Path, ports: str) -> DemoRun:

@@ -15,9 +15,10 @@ import dagster as dg
 import httpx
 import pytest
 import yaml
+from ports import free_port
 
 from thunderbit_dagster.cli.dagster_api import DagsterApi
-from thunderbit_dagster.cli.processes import Child, Children, free_port
+from thunderbit_dagster.cli.processes import Child, Children
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 LOCATION = Path(__file__).with_name("crawl_location.py")
@@ -112,7 +113,7 @@ def deployment(home: Path, env: dict[str, str], *, redelivered_after: int, worke
     home.mkdir()
     (home / "dagster.yaml").write_text((DEPLOY / "dagster.yaml").read_text())
     (home / "celery.yaml").write_text(_celery_settings(redelivered_after))
-    code, web = free_port(0), free_port(0)
+    code, web = free_port(), free_port()
     env = {
         **env,
         "DAGSTER_HOME": str(home),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thunderbit_dagster.cli.processes import free_port
+from ports import free_port
 
 START_SECONDS = 60
 UNPRIVILEGED = "postgres"
@@ -46,7 +46,7 @@ def postgres() -> Iterator[dict[str, str]]:
     # Not below pytest's folder: the server's user must be able to come here.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     owner = _own(folder)
-    port = free_port(0)
+    port = free_port()
     data, log = folder / "data", folder / "log"
     _run([binaries / "initdb", "-D", data, "-U", "dagster", "--auth=trust", "-E", "UTF8", "--no-sync"], owner)
     # What a killed process was about to write is dropped, not written when a lock is released long after.
@@ -69,7 +69,7 @@ def postgres() -> Iterator[dict[str, str]]:
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """The URL of a new Redis, without a database number."""
-    port = free_port(0)
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     with _process(command, folder / "redis.log", lambda: _pongs(port)):
         yield f"redis://127.0.0.1:{port}"

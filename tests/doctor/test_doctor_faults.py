@@ -4,18 +4,13 @@ import json
 import socket
 
 import pytest
+from ports import free_port
 from streams import runner
 
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.cli import main
 from thunderbit_dagster.cli.doctor_checks import CHECKS, PAYING
 from thunderbit_dagster.emulator import Dialect, Faults, Rule
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from subprocess import DEVNULL, STDOUT, Popen
 from urllib.parse import urlsplit
 
 import httpx
+from ports import free_port
 
-from thunderbit_dagster.cli.processes import answers, free_port
+from thunderbit_dagster.cli.processes import answers
 
 START_SECONDS = 60
 BUCKET = "crawls"
@@ -38,7 +39,7 @@ def environment(url: str) -> dict[str, str]:
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
     """The URL of a new S3 server with one empty bucket."""
-    port = free_port(0)
+    port = free_port()
     url, log = f"http://127.0.0.1:{port}", folder / "s3.log"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with log.open("wb") as out:

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import loopback_s3
 import pytest
+from ports import free_port
 from storage_rows import GUIDES
 
-from thunderbit_dagster.cli.processes import free_port
 from thunderbit_dagster.storage import objects
 from thunderbit_dagster.storage.credentials import reason
 from thunderbit_dagster.storage.errors import PublishError, StorageError
@@ -71,7 +71,7 @@ def test_a_machine_without_a_role_is_told_which_variables_to_set(uri, bare):
 
 
 def test_a_metadata_service_out_of_reach_says_the_same_in_time(bare):
-    bare(f"127.0.0.1:{free_port(0)}")
+    bare(f"127.0.0.1:{free_port()}")
     began = time.monotonic()
     with pytest.raises(StorageError, match=S3):
         ParquetStore("s3://bucket/p").partitions("docs", "succeeded")
