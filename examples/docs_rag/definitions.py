@@ -97,5 +97,7 @@ def chunks(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"pages": rows.num_rows, "chunks": len(found), "file": str(file)})
 
 
-crawls = build_crawl_definitions([docs], thunderbit=resource_from_environment(), store=store)
-defs = dg.Definitions.merge(crawls, dg.Definitions(assets=[chunks]))
+defs = dg.Definitions.merge(
+    build_crawl_definitions([docs], thunderbit=resource_from_environment(), store=store),
+    dg.Definitions(assets=[chunks]),
+)

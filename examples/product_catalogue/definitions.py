@@ -82,5 +82,7 @@ def changes(context: dg.AssetExecutionContext) -> dg.MaterializeResult[list[dict
     return dg.MaterializeResult(value=report, metadata=counts)
 
 
-crawls = build_crawl_definitions([catalogue], thunderbit=resource_from_environment(), store=store)
-defs = dg.Definitions.merge(crawls, dg.Definitions(assets=[changes]))
+defs = dg.Definitions.merge(
+    build_crawl_definitions([catalogue], thunderbit=resource_from_environment(), store=store),
+    dg.Definitions(assets=[changes]),
+)

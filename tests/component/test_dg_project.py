@@ -5,44 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dg_project import BIN, Project
+from ports import free_port
 
 from thunderbit_dagster import Extract, ParquetStore, ThunderbitCrawlComponent
 from thunderbit_dagster.cli.dagster_api import LAUNCH, DagsterApi
 from thunderbit_dagster.cli.processes import Children
-from thunderbit_dagster.cli.workspace import Workspace, site_url
+from thunderbit_dagster.cli.workspace import Ports, Workspace, site_url
 
-BIN = Path(sys.executable).parent
 HEADING = "## In a `dg` project, in YAML"
-# What `create-dagster project` writes, as far as `dg` reads it.
-PYPROJECT = """
-[project]
-name = "my-project"
-version = "0.1.0"
-
-[tool.dg]
-directory_type = "project"
-
-[tool.dg.project]
-root_module = "my_project"
-registry_modules = ["my_project.components.*"]
-"""
-DEFINITIONS = """
-from pathlib import Path
-
-from dagster import definitions, load_from_defs_folder
-
-
-@definitions
-def defs():
-    return load_from_defs_folder(path_within_project=Path(__file__).parent)
-"""
 PAGES = """
 from pydantic import BaseModel
 
@@ -83,30 +59,6 @@ def launch(dagster, asset):
     launched = dagster.graphql(LAUNCH, params=params)["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     return launched["run"]["runId"]
-
-
-class Project:
-    """A project as `create-dagster project` lays it out, and its `dg`."""
-
-    def __init__(self, root, env):
-        self.root = root
-        self.package = root / "src" / "my_project"
-        for folder in ("defs", "components"):
-            (self.package / folder).mkdir(parents=True)
-            (self.package / folder / "__init__.py").touch()
-        (self.package / "__init__.py").touch()
-        (self.package / "definitions.py").write_text(DEFINITIONS)
-        (root / "pyproject.toml").write_text(PYPROJECT)
-        # In place of installing the project.
-        self.env = {**env, "PYTHONPATH": str(root / "src"), "PATH": f"{BIN}{os.pathsep}{env['PATH']}", "COLUMNS": "200"}
-
-    def run(self, command, *, succeeds=True):
-        words = shlex.split(command)
-        done = subprocess.run(
-            [BIN / words[0], *words[1:]], cwd=self.root, env=self.env, capture_output=True, text=True, check=False
-        )
-        assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
-        return done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -161,8 +113,8 @@ def test_a_new_user_follows_the_readme(tmp_path, plain_env):
 
     site, emulator, dev = commands(1)
     assert [site.split()[1], emulator.split()[1], dev] == ["site", "emulator", "dg dev"]
-    workspace = Workspace(tmp_path / "demo")
-    ports = workspace.prepare()
+    workspace, ports = Workspace(tmp_path / "demo"), Ports(free_port(), free_port(), free_port())
+    workspace.prepare()
     # The ports of the README may be taken on a machine that runs tests.
     yaml.write_text(written.replace("http://127.0.0.1:8711", site_url(ports)))
     env = project.env | {"THUNDERBIT_BASE_URL": workspace.environment(ports, emulated=True)["THUNDERBIT_BASE_URL"]}

@@ -18,9 +18,6 @@ from dagster_dg_cli.cli import create_dg_cli
 
 from thunderbit_dagster.cli import main
 
-ENDING = (("plan",), ("doctor",), ("jobs", "list"))
-"""Commands of ours that end by themselves and change nothing, so they are run."""
-
 
 def check(command: str) -> str:
     """What is wrong with a command; empty when nothing is."""
@@ -30,14 +27,6 @@ def check(command: str) -> str:
     if known is not None:
         return known(arguments)
     return "" if _is_script(program) else f"nobody knows the program {program}"
-
-
-def ends(command: str) -> list[str] | None:
-    """The arguments, when it is a command of ours that ends by itself."""
-    words = shlex.split(command)
-    if words[0] != "thunderbit-dagster" or not any(tuple(words[1 : 1 + len(one)]) == one for one in ENDING):
-        return None
-    return words[1:]
 
 
 def _own(arguments: Sequence[str]) -> str:
