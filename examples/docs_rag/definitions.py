@@ -38,7 +38,7 @@ docs = Crawl(
     name="docs",
     urls={
         "guides": Sitemap(f"{SITE}/sitemap.xml", include=["/guides/a*", "/guides/b*"]),
-        "reference": Sitemap(f"{SITE}/sitemap.xml", include=["/reference/u*"]),
+        "reference": Sitemap(f"{SITE}/sitemap.xml", include=["/reference/c*"]),
     },
     request=Distill(metadata=True),
 )

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dg_project import BIN, Project
 from ports import free_port
+from real_dagster import RealDagster
 
 from thunderbit_dagster import Extract, ParquetStore, ThunderbitCrawlComponent
-from thunderbit_dagster.cli.dagster_api import LAUNCH, DagsterApi
+from thunderbit_dagster.cli.dagster_api import DagsterApi
 from thunderbit_dagster.cli.processes import Children
 from thunderbit_dagster.cli.workspace import Ports, Workspace, site_url
 
@@ -51,16 +51,6 @@ def commands(number):
     return [line.removeprefix("$ ") for line in blocks("console")[number].splitlines()]
 
 
-def launch(dagster, asset):
-    """The button "Materialize" for an asset without partitions; the run's id."""
-    name, location = dagster.api._repositories()[0]
-    selector = {"repositoryName": name, "repositoryLocationName": location, "pipelineName": "__ASSET_JOB"}
-    params = {"selector": {**selector, "assetSelection": [{"path": asset}]}, "mode": "default"}
-    launched = dagster.graphql(LAUNCH, params=params)["launchRun"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    return launched["run"]["runId"]
-
-
 @pytest.fixture
 def plain_env():
     return {name: value for name, value in os.environ.items() if not name.startswith(("THUNDERBIT_", "DAGSTER_"))} | {
@@ -93,9 +83,6 @@ def test_the_yaml_of_the_readme_says_what_stands_beside_it(project, monkeypatch)
 
 @pytest.mark.slow
 def test_a_new_user_follows_the_readme(tmp_path, plain_env):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
-    from real_dagster import RealDagster  # noqa: PLC0415 - only here, since it starts processes
-
     project = Project(tmp_path, plain_env)
     assert "Crawls of URLs with Thunderbit" in project.run("dg list components --package thunderbit_dagster")
     _install, *scaffold_and_check = commands(0)
@@ -134,7 +121,7 @@ def test_a_new_user_follows_the_readme(tmp_path, plain_env):
         said = json.dumps(shown)
         assert '"name": "thunderbit_jobs", "sensorState": {"status": "RUNNING"}' in said
         assert '"name": "thunderbit-dagster"' in said
-        run = launch(dagster, ["docs", "submissions"])
+        run = dagster.materialize(["docs/submissions"])
         dagster.until(lambda: dagster.finished(run), "the end of the run")
         assert instance.get_run_by_id(run).is_success
         succeeded = dg.AssetKey(["docs", "succeeded"])

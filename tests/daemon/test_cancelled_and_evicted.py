@@ -34,11 +34,6 @@ mutation Again($params: ReexecutionParams!) {
   }
 }
 """
-START_SENSOR = """
-mutation Start($selector: SensorSelector!) {
-  startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } }
-}
-"""
 DEFINITIONS = """
 from thunderbit_dagster import Crawl, Distill, ParquetStore, ThunderbitResource, build_crawl_definitions
 
@@ -79,12 +74,6 @@ def reexecute_from_failure(dagster: RealDagster, run_id: str) -> str:
     launched = dagster.graphql(REEXECUTE, params=params)["launchRunReexecution"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
     return launched["run"]["runId"]
-
-
-def start_sensor(dagster: RealDagster) -> None:
-    name, location = dagster.api._repositories()[0]
-    selector = {"repositoryName": name, "repositoryLocationName": location, "sensorName": SENSOR_NAME}
-    assert dagster.graphql(START_SENSOR, selector=selector)["startSensor"]["__typename"] == "Sensor"
 
 
 def launch_job(dagster: RealDagster, job: str, partition: str) -> str:
@@ -147,7 +136,7 @@ def test_a_run_that_waits_for_its_job_is_cancelled_or_evicted(tmp_path: Path) ->
             assert requests(emulator, "DELETE") == [emulator.jobs[-1].id]
             assert emulator.jobs[-1].status.value == "CANCELLED"
             assert "3 of 8 rows were finished, are billed and are kept" in log_of(dagster, cancelled)
-            start_sensor(dagster)
+            dagster.start_sensor(SENSOR_NAME)
             dagster.until(lambda: is_published(dagster, "b"), "the collection of the finished rows")
     assert rows(tmp_path, "b") == (3, ["JOB_CANCELLED"] * 5)
     assert len(requests(emulator, "DELETE")) == 1

@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import sqlite3
-import sys
 import textwrap
 import traceback
 import zlib
@@ -16,6 +15,7 @@ import dagster as dg
 import httpx
 import pytest
 from crawl_world import PLENTY, WIDE, Faults, Pages, one_partition, resource
+from real_dagster import real_dagster
 
 from thunderbit_dagster import Distill
 from thunderbit_dagster.api.budget import MemoryBudget
@@ -137,9 +137,6 @@ query Sensors($selector: RepositorySelector!) { sensorsOrError(repositorySelecto
 
 @pytest.mark.slow
 def test_the_real_daemon_and_webserver_show_no_secret_anywhere(tmp_path):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
-    from real_dagster import real_dagster  # noqa: PLC0415 - only here, since it starts processes
-
     rules = (
         Rule("status", method="POST", route="/batch/*", nth=(1,), status=402),
         Rule("drop_after", method="POST", route="/batch/*", nth=(2,)),

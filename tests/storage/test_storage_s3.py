@@ -8,17 +8,21 @@ import os
 import threading
 import time
 from datetime import timedelta
+from importlib import metadata
 
 import httpx
 import loopback_s3
 import pytest
 from loopback_s3 import BUCKET, times
+from packaging.version import Version
 from storage_rows import GUIDES, publish, versions
 
 from thunderbit_dagster.storage import objects
 from thunderbit_dagster.storage.errors import PublishError, StorageError, UnknownSchemeError
 from thunderbit_dagster.storage.store import ParquetStore
 
+TAKES_BACK = Version(metadata.version("obstore")) >= Version("0.12")
+"""Whether obstore can abort an upload of which a part has failed; else it stays, unseen by readers."""
 _names = itertools.count(1)
 
 
@@ -146,8 +150,9 @@ def test_a_large_upload_of_which_a_part_fails_is_taken_back_and_its_table_stays_
         publish(store, "new", ok=4, markdown=long_text(5))
     assert versions(store, "succeeded") == ({"sold"}, 3)
     assert not store.pair("docs", GUIDES).consistent
-    assert any(asked.method == "DELETE" and "uploadId" in asked.query for asked in proxy.asked)
-    assert unfinished_uploads(server) == 0
+    if TAKES_BACK:
+        assert any(asked.method == "DELETE" and "uploadId" in asked.query for asked in proxy.asked)
+    assert unfinished_uploads(server) == (0 if TAKES_BACK else 1)
 
 
 def test_an_overloaded_store_is_read_again_and_given_up_in_time(store, proxy):

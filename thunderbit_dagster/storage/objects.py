@@ -136,7 +136,7 @@ class Upload:
             return
         self._over = True
         # obstore aborts an upload only on the way out of a failed `with` block. A store that is out of reach
-        # cannot abort; the object stays invisible all the same.
+        # cannot abort, nor can obstore before 0.12 after a part has failed; the object stays invisible all the same.
         with suppress(BaseError, OSError):
             self._writer.__exit__(InterruptedError, InterruptedError(), None)
 

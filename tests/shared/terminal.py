@@ -131,7 +131,8 @@ class Terminal:
             at = []
             kept = self.folder / "data" / "ports.json"
             kept.parent.mkdir(exist_ok=True)
-            kept.write_text(json.dumps({"emulator": free_port(), "site": free_port(), "ui": self.ui}))
+            ports = {"emulator": int(self.ports["8710"]), "site": int(self.ports["8711"]), "ui": self.ui}
+            kept.write_text(json.dumps(ports))
         self._start([*words, *at], str(self.ui), DagsterApi(f"http://127.0.0.1:{self.ui}").is_loaded)
         return ""
 

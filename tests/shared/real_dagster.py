@@ -28,6 +28,11 @@ query Sensor($selector: SensorSelector!) {
 STOP_SENSOR = """
 mutation Stop($id: String!) { stopSensor(id: $id) { ... on StopSensorMutationResult { instigationState { status } } } }
 """
+START_SENSOR = """
+mutation Start($selector: SensorSelector!) {
+  startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } }
+}
+"""
 LOOK_SECONDS = 0.5
 
 
@@ -61,16 +66,22 @@ class RealDagster:
         assert "errors" not in answer, answer
         return answer["data"]
 
-    def materialize(self, assets: list[str], partition: str) -> str:
-        """What the button "Materialize" does for some assets and one partition; the run's id."""
+    def materialize(self, assets: list[str], partition: str | None = None) -> str:
+        """What the button "Materialize" does for some assets, and one partition if they have any; the run's id."""
         name, location = self.api._repositories()[0]
         selector = {"repositoryName": name, "repositoryLocationName": location, "pipelineName": "__ASSET_JOB"}
         selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
-        tags = [{"key": "dagster/partition", "value": partition}]
+        tags = [{"key": "dagster/partition", "value": partition}] if partition else []
         params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}}
         launched = self.graphql(LAUNCH, params=params)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return launched["run"]["runId"]
+
+    def start_sensor(self, sensor: str) -> None:
+        """Switch a sensor on, as the UI does."""
+        name, location = self.api._repositories()[0]
+        selector = {"repositoryName": name, "repositoryLocationName": location, "sensorName": sensor}
+        assert self.graphql(START_SENSOR, selector=selector)["startSensor"]["__typename"] == "Sensor"
 
     def stop_sensor(self, sensor: str) -> None:
         """Switch a sensor off, as the UI does."""
