@@ -61,7 +61,7 @@ def open_for(page, terminal):
     shutil.copytree(ROOT / "examples", terminal.folder / "examples")
     code = python_of(page)
     begun = code if "build_crawl_definitions(" in code else python_of(FIRST)
-    (terminal.folder / "definitions.py").write_text(terminal.says(begun))
+    terminal.write(begun)
     if not any(command.startswith("thunderbit-dagster dev") for command in typed(page)):
         terminal.env |= {"DAGSTER_HOME": str(terminal.folder / "home"), "THUNDERBIT_API_KEY": KEY}
 
@@ -89,7 +89,7 @@ def settled(page, terminal):
     """The settings that a page exports are the ones that the doctor needs."""
     on_s3 = S3 in page.read_text()
     if on_s3:
-        terminal.env["THUNDERBIT_DATA_URI"] = f"s3://{BUCKET}/parquet"
+        terminal.write(python_of(FIRST).replace('"data/parquet"', f'"s3://{BUCKET}/parquet"'))
     report = json.loads(terminal.run(["thunderbit-dagster", "doctor", "--free", "--json"]))
     found = {check["check"]: check for check in report["checks"]}
     assert found["storage"]["status"] == "ok"

@@ -73,6 +73,10 @@ class Terminal:
             text = text.replace(word, stand_in)
         return text
 
+    def write(self, definitions: str) -> None:
+        """Save the reader's `definitions.py`."""
+        (self.folder / "definitions.py").write_text(self.says(definitions))
+
     def type(self, command: str) -> str:
         """Run a command of the page; what it printed."""
         words = shlex.split(self.says(command))
