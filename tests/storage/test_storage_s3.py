@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import itertools
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib import metadata
 
@@ -23,6 +23,7 @@ from thunderbit_dagster.storage.store import ParquetStore
 
 TAKES_BACK = Version(metadata.version("obstore")) >= Version("0.12")
 """Whether obstore can abort an upload of which a part has failed; else it stays, unseen by readers."""
+READS = 8
 _names = itertools.count(1)
 
 
@@ -169,24 +170,20 @@ def test_readers_of_a_store_that_fails_now_and_then_see_whole_versions(store, pr
     publish(store, "0")
     counted = itertools.count(1)
     proxy.fault = lambda _: 503 if next(counted) % 7 == 0 else None
-    stop, seen = threading.Event(), []
+    seen = []
 
-    def write():
-        for number in itertools.count(1):
-            if stop.is_set():
-                return
+    def write(*numbers):
+        for number in numbers:
             publish(store, str(number), ok=number % 5, bad=number % 3)
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        for _ in range(8):
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(1, 2 * READS, 2):
+            # A reader tries three times, so a table may be replaced twice meanwhile.
+            written = pool.submit(write, number, number + 1)
             table = store.read("docs", "succeeded", GUIDES)
             seen.append((set(table["submission_id"].to_pylist()), table.num_rows))
-    finally:
-        stop.set()
-        writer.join()
-    assert len(seen) == 8
+            written.result()
+    assert len(seen) == READS
     for version, rows in seen:
         assert len(version) <= 1
         assert rows == (3 if version == {"s0"} else int(next(iter(version), "s0")[1:]) % 5)
