@@ -37,6 +37,7 @@ class Need:
         to_send: Pages left to send.
         spent: Credits that the partition's open submission has taken so far.
         problem: Why nothing would be sent, or the list could not be read.
+        past: Whether the problem is that `past_dates` refuses the partition's date.
         unread: Set when the list could not be read, so that all the numbers are unknown.
     """
 
@@ -49,22 +50,36 @@ class Need:
     to_send: tuple[Wanted, ...] = ()
     spent: int = 0
     problem: str | None = None
+    past: bool = False
     unread: Unread | None = None
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """A backfill of some partitions of a crawl, cut into Dagster runs."""
+    """A backfill of some partitions of a crawl, cut into Dagster runs.
+
+    Attributes:
+        needs: Of every partition that was asked for.
+        runs: Those that are launched, run by run.
+        used_today: Credits, since midnight UTC.
+    """
 
     crawl: Crawl
     thunderbit: ThunderbitResource
+    needs: Sequence[Need]
     runs: Sequence[Sequence[Need]]
     used_today: int
     limits: Limits
 
     @property
-    def needs(self) -> list[Need]:
-        return [need for run in self.runs for need in run]
+    def past(self) -> list[Need]:
+        """The partitions that `past_dates` refuses."""
+        return [need for need in self.needs if need.past]
+
+    @property
+    def launched(self) -> int:
+        """How many partitions the runs are for."""
+        return sum(map(len, self.runs))
 
     @property
     def price(self) -> int:
@@ -158,8 +173,8 @@ def plan_backfill(
     """What a backfill of some partitions would do now. Nothing is sent, and nothing is written.
 
     Without an ``instance`` nothing is known of open jobs and of credits used today. ``as_sets`` plans runs over any
-    set of partitions, as ``thunderbit-dagster backfill`` launches them; Dagster's own backfill makes a run for each
-    contiguous range.
+    set of partitions, as ``thunderbit-dagster backfill`` launches them, without those that `past_dates` refuses;
+    Dagster's own backfill makes a run for each contiguous range.
     """
     with dg.partition_loading_context(dynamic_partitions_store=instance):
         return _planned(crawl, thunderbit, keys, limits, instance, as_sets=as_sets)
@@ -178,10 +193,11 @@ def _planned(
     open_now = _open_submissions(crawl, account, keys, instance) if instance else {}
     read = crawl.url_reader()
     needs = {key: read_need(crawl, read, crawl.partition(key), thunderbit, open_now.get(key)) for key in keys}
-    runs = [[needs[key] for key in run] for run in cut_into_runs(crawl, keys, as_sets=as_sets)]
+    taken = [key for key in keys if not (as_sets and needs[key].past)]
+    runs = [[needs[key] for key in run] for run in cut_into_runs(crawl, taken, as_sets=as_sets)] if taken else []
     today = day_start(time.time())
     used = CreditReader(instance, account, today).tally().since(today) if instance else 0
-    return Backfill(crawl, thunderbit, runs, used, limits)
+    return Backfill(crawl, thunderbit, list(needs.values()), runs, used, limits)
 
 
 def read_need(
@@ -193,7 +209,7 @@ def read_need(
 ) -> Need:
     """What a partition asks for, beside what its open submission has sent."""
     if open_now is None and (too_old := crawl.past_refusal(partition, time.time())):
-        return Need(partition, problem=too_old)
+        return Need(partition, problem=too_old, past=True)
     try:
         checked = check_urls(read_urls(partition), allow_private=thunderbit.is_local)
     except NeedsRunError as error:

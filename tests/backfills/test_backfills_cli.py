@@ -13,11 +13,13 @@ from thunderbit_dagster.cli import main
 from thunderbit_dagster.cli.crawls import load_crawls
 
 FILE = """
+from datetime import datetime, timezone
 from pathlib import Path
 
 import dagster as dg
 from thunderbit_dagster import (
-    AssetColumn, Crawl, Distill, DynamicUrls, ParquetStore, ThunderbitResource, build_crawl_definitions
+    AssetColumn, Crawl, Distill, DynamicUrls, ParquetStore, ThunderbitResource, UrlFile,
+    build_crawl_definitions,
 )
 
 def listed(partition):
@@ -32,6 +34,19 @@ news = Crawl(
 flat = Crawl(name="flat", urls={flat!r}, request=Distill())
 customers = Crawl(name="customers", urls=DynamicUrls("customers", lambda partition: []), request=Distill())
 future = Crawl(name="future", urls=[], request=Distill(), cadence=dg.DailyPartitionsDefinition("2099-01-01"))
+archive = Crawl(
+    name="archive",
+    urls={flat!r},
+    request=Distill(),
+    cadence=news.cadence,
+    past_dates=datetime.now(timezone.utc) - datetime(2026, 1, 6, 12, tzinfo=timezone.utc),
+)
+lost = Crawl(
+    name="lost",
+    urls=UrlFile("nowhere.txt"),
+    request=Distill(),
+    cadence=dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-31"),
+)
 feed = Crawl(name="feed", urls={{"a": AssetColumn("items"), "b": AssetColumn("items", "other")}}, request=Distill())
 
 
@@ -42,7 +57,7 @@ def items() -> dict:
 
 defs = dg.Definitions.merge(
     build_crawl_definitions(
-        [news, flat, feed, customers, future],
+        [news, flat, feed, customers, future, archive, lost],
         thunderbit=ThunderbitResource(api_key={key!r}, base_url={base_url!r}, requests_per_minute=1000),
         store=ParquetStore({data!r}),
     ),
@@ -176,6 +191,29 @@ def test_urls_of_an_upstream_asset_are_loaded_through_the_code_location(place):
     assert sent[1] == sent[0] + "?other"
 
 
+def test_dates_that_are_refused_are_left_out_and_counted(place):
+    asked = place.run("archive", "--all", input="n\n")
+    note = "5 partition(s) are past what `past_dates` allows, and nothing is sent for them. 2026-01-01: "
+    assert note in " ".join(asked.output.split())
+    assert "Submit 5 partition(s), for at most 1 credits? [y/N]" in asked.output
+    told = place.run("archive", "--partitions", "2026-01-0[1-5]", "--yes")
+    assert "None of them can be fetched: nothing to do." in told.output
+    assert told.exit_code == 0
+    assert place.docs.instance.get_runs_count() == 0
+    done = place.run("archive", "--missing", "--yes", catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert place.docs.instance.get_materialized_partitions(dg.AssetKey(["archive", "submissions"])) == {
+        f"2026-01-{day:02d}" for day in range(6, 11)
+    }
+
+
+def test_a_long_list_of_problems_is_cut(place):
+    told = place.run("--crawl", "lost", "--all", command="plan", catch_exceptions=False)
+    said = " ".join(told.stdout.split())
+    assert said.count("Note: 2026-01-") == 20
+    assert "Note: ... 10 more of this kind" in said
+
+
 def test_a_webserver_that_does_not_answer_is_named_and_nothing_is_sent(place):
     told = place.run("flat", "--yes", "--url", "http://127.0.0.1:1")
     assert told.exit_code == 1
@@ -211,7 +249,7 @@ def test_a_crawl_that_has_no_partition_yet_says_why(place, name, reason):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Name one as the first argument; the file declares customers, feed, flat, future, news"),
+        ((), "Name one as the first argument; the file declares archive, customers, feed, flat, future, lost, news"),
         (("nws",), "There is no crawl 'nws'"),
         (("news",), "Say which partitions"),
         (("news", "--all", "--failed"), "Say which partitions"),

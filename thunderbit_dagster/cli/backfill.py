@@ -57,8 +57,11 @@ def backfill(
                 click.echo("There is no such partition: nothing to do.")
                 return
             planned = _plan(built, crawl, keys, instance)
+        if not planned.runs:
+            click.echo("None of them can be fetched: nothing to do.")
+            return
         if not yes:
-            click.confirm(f"Submit {len(keys):,} partition(s), for {planned.cost}?", abort=True)
+            click.confirm(f"Submit {planned.launched:,} partition(s), for {planned.cost}?", abort=True)
         _launch(planned, workspace, file, url)
 
 

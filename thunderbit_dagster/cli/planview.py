@@ -105,7 +105,12 @@ def _urls(needs: Sequence[Need]) -> Urls:
 
 
 def _warnings(backfill: Backfill, *, knows_dagster: bool) -> list[str]:
-    told = [f"{need.partition}: {need.problem}" for need in backfill.needs if need.problem]
+    told = _problems([need for need in backfill.needs if need.problem and not need.past])
+    if past := backfill.past:
+        told.append(
+            f"{len(past):,} partition(s) are past what `past_dates` allows, and nothing is sent for them. "
+            f"{past[0].partition}: {past[0].problem}."
+        )
     if not knows_dagster:
         told.append(
             "No Dagster instance was found, so open jobs and credits used today are not known. Set DAGSTER_HOME."
@@ -122,6 +127,11 @@ def _warnings(backfill: Backfill, *, knows_dagster: bool) -> list[str]:
             f"{deadline}: jobs behind that are given up. Raise it, or backfill in parts."
         )
     return told
+
+
+def _problems(needs: Sequence[Need]) -> list[str]:
+    told = [f"{need.partition}: {need.problem}" for need in needs[:SHOWN]]
+    return [*told, f"... {len(needs) - SHOWN:,} more of this kind"] if len(needs) > SHOWN else told
 
 
 def print_plan(found: Figures) -> None:
