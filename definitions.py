@@ -15,7 +15,7 @@ from thunderbit_dagster import (
     resource_from_environment,
     store_from_environment,
 )
-from thunderbit_dagster.starter import demo_pages
+from thunderbit_dagster.starter.crawls import demo_pages
 
 demo = Crawl(
     name="demo",

@@ -8,7 +8,8 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -17,6 +18,8 @@ LONGEST = 60
 MEDIAN = 8.0
 P90 = 25.0
 ANY_PER_1000_LINES = 5.0
+TRIVIAL_SHARE = 5.0
+DEFINED_AND_CALLED = 2
 REASON_LETTERS = 12
 BROAD = frozenset({"Exception", "BaseException"})
 
@@ -30,6 +33,8 @@ class Measure:
     lines: int = 0
     any_uses: int = 0
     bodies: list[int] = field(default_factory=list)
+    trivial: int = 0
+    """Private functions of one line that their file names in one other place: a name in place of an expression."""
     faults: list[str] = field(default_factory=list)
 
     def shortfalls(self) -> list[str]:
@@ -45,6 +50,7 @@ class Measure:
         return [
             ("median body lines", median(self.bodies or [0]), MEDIAN),
             ("p90 body lines", p90, P90),
+            ("% of functions that only name a line", 100 * self.trivial / max(len(self.bodies), 1), TRIVIAL_SHARE),
             ("Any per 1,000 lines", 1000 * self.any_uses / max(self.lines, 1), ANY_PER_1000_LINES),
         ]
 
@@ -55,10 +61,12 @@ def measure(sources: Iterable[tuple[str, str]]) -> Measure:
     for name, text in sources:
         tree, comments = ast.parse(text), _reasons(text)
         total.lines += len(text.splitlines())
+        names = Counter(re.findall(r"\w+", text))
         for node in ast.walk(tree):
             total.any_uses += _is_any(node)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 total.bodies.append(body_lines(node))
+                total.trivial += _is_trivial(node, names)
             total.faults += [f"{name}:{getattr(node, 'lineno', 0)}: {fault}" for fault in _faults(node, comments)]
     return total
 
@@ -69,6 +77,12 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     if not statements:
         return 0
     return (statements[-1].end_lineno or 0) - statements[0].lineno + 1
+
+
+def _is_trivial(function: ast.FunctionDef | ast.AsyncFunctionDef, names: Mapping[str, int]) -> bool:
+    name, is_line = function.name, body_lines(function) == 1
+    is_private = name.startswith("_") and not name.startswith("__")
+    return is_line and is_private and not function.decorator_list and names[name] == DEFINED_AND_CALLED
 
 
 def _faults(node: ast.AST, comments: set[int]) -> Iterator[str]:

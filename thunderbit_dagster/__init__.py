@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from thunderbit_dagster.api.errors import ThunderbitError
     from thunderbit_dagster.api.models import JobRef
     from thunderbit_dagster.api.requests import Distill, Extract
-    from thunderbit_dagster.build import build_crawl_definitions
-    from thunderbit_dagster.cadence import Schedule
-    from thunderbit_dagster.catalog import column_lineage
     from thunderbit_dagster.component import ThunderbitCrawlComponent
-    from thunderbit_dagster.crawl import Crawl
+    from thunderbit_dagster.crawl.crawl import Crawl
+    from thunderbit_dagster.crawl.schedule import Schedule
+    from thunderbit_dagster.dataset.io_manager import ThunderbitParquetIOManager
+    from thunderbit_dagster.dataset.loading import HalfPublishedWarning, read_partition, read_partitions, scan
+    from thunderbit_dagster.definitions import build_crawl_definitions
     from thunderbit_dagster.extraction.models import models_of
-    from thunderbit_dagster.io_manager import ThunderbitParquetIOManager
-    from thunderbit_dagster.loading import HalfPublishedWarning, read_partition, read_partitions, scan
+    from thunderbit_dagster.metadata.catalog import column_lineage
     from thunderbit_dagster.partitions import Partition
     from thunderbit_dagster.resource import ThunderbitResource
-    from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+    from thunderbit_dagster.starter.environment import resource_from_environment, store_from_environment
     from thunderbit_dagster.storage.errors import (
         HalfPublishedError,
         PartitionNotFoundError,
@@ -69,33 +69,33 @@ __all__ = [
 # emulator need neither Dagster nor Arrow.
 _HOMES = {
     "AssetColumn": "urls",
-    "Crawl": "crawl",
+    "Crawl": "crawl.crawl",
     "Distill": "api.requests",
     "DynamicUrls": "urls",
     "Extract": "api.requests",
     "HalfPublishedError": "storage.errors",
-    "HalfPublishedWarning": "loading",
+    "HalfPublishedWarning": "dataset.loading",
     "JobRef": "api.models",
     "ParquetStore": "storage.store",
     "Partition": "partitions",
     "PartitionNotFoundError": "storage.errors",
-    "Schedule": "cadence",
+    "Schedule": "crawl.schedule",
     "SchemaDriftError": "storage.errors",
     "Sitemap": "urls",
     "StorageError": "storage.errors",
     "ThunderbitCrawlComponent": "component",
     "ThunderbitError": "api.errors",
-    "ThunderbitParquetIOManager": "io_manager",
+    "ThunderbitParquetIOManager": "dataset.io_manager",
     "ThunderbitResource": "resource",
     "UrlFile": "urls",
-    "build_crawl_definitions": "build",
-    "column_lineage": "catalog",
+    "build_crawl_definitions": "definitions",
+    "column_lineage": "metadata.catalog",
     "models_of": "extraction.models",
-    "read_partition": "loading",
-    "read_partitions": "loading",
-    "resource_from_environment": "settings",
-    "scan": "loading",
-    "store_from_environment": "settings",
+    "read_partition": "dataset.loading",
+    "read_partitions": "dataset.loading",
+    "resource_from_environment": "starter.environment",
+    "scan": "dataset.loading",
+    "store_from_environment": "starter.environment",
 }
 
 

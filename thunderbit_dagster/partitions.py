@@ -1,4 +1,4 @@
-"""How a crawl is cut: Dagster's partition keys, their dimensions, shards, and ranges for one run."""
+"""How a crawl is partitioned: Dagster's partition keys, their dimensions, shards, and ranges for one run."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def _named(text: str, known: Sequence[str], axes: Sequence[Sequence[str]]) -> It
 
 def examples(known: Sequence[str]) -> str:
     """What there is, for an error's text."""
-    return f"it has {len(known):,}, from {known[0]!r} to {known[-1]!r}" if known else "it has none yet"
+    return f"it has {len(known):,}, from {known[0]!r} to {known[-1]!r}" if known else "there are none yet"
 
 
 def chunks(keys: Sequence[str], limit: int) -> list[tuple[str, ...]]:

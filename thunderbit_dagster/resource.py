@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 import dagster as dg
-import httpx
 from pydantic import (
     ConfigDict,
     Field,
@@ -19,15 +19,30 @@ from pydantic import (
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from typing_extensions import Self
 
-from thunderbit_dagster.api.client import DEFAULT_BASE_URL, RETRY, ThunderbitClient, checked_base_url, checked_key
-from thunderbit_dagster.api.errors import ConfigurationError, NotSentError, ThunderbitError
-from thunderbit_dagster.api.mistakes import told
+from thunderbit_dagster.api.account import (
+    DEFAULT_BASE_URL,
+    LOOPBACK_HOSTS,
+    MAX_RESPONSE_BYTES,
+    checked_base_url,
+    checked_key,
+)
+from thunderbit_dagster.api.codes import plan_of
+from thunderbit_dagster.api.errors import ConfigurationError, NotSentError, ThunderbitError, WithheldError
 from thunderbit_dagster.api.models import Document, Job, JobPage, JobRef, Row
 from thunderbit_dagster.api.requests import Distill, Extract, Webhook, is_http_url
-from thunderbit_dagster.api.retry import RetryPolicy
+from thunderbit_dagster.api.retry import RETRY, RetryPolicy
 from thunderbit_dagster.api.signatures import read_secrets
-from thunderbit_dagster.expected import shown
-from thunderbit_dagster.interrupts import sleep
+from thunderbit_dagster.api.validation_errors import worded
+from thunderbit_dagster.lazy import LazyModule
+from thunderbit_dagster.runs.signals import sleep
+from thunderbit_dagster.validation import shown
+
+if TYPE_CHECKING:
+    import httpx
+
+    from thunderbit_dagster.api.client import ThunderbitClient
+else:
+    httpx = LazyModule("httpx")
 
 OnLostReply = Literal["wait", "resubmit", "fail"]
 
@@ -50,18 +65,28 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    api_key: str = Field(description="The account's key, `tb_` and 32 hex digits; best `dg.EnvVar(...)`.", repr=False)
-    base_url: str = Field(default=DEFAULT_BASE_URL, description="Where the API is; the key goes nowhere else.")
+    api_key: str = Field(
+        description="The account's key, `tb_` and 32 hex digits; preferably `dg.EnvVar(...)`.", repr=False
+    )
+    base_url: str = Field(default=DEFAULT_BASE_URL, description="The URL of the API; the key is sent nowhere else.")
     requests_per_minute: int = Field(
         default=10,
         ge=1,
-        description="The plan's limit (free 10, pro 100, enterprise 1000), shared by all processes of the machine.",
+        description="The plan's limit (free 10, pro 100, enterprise 1000), shared by all processes on a machine.",
         examples=[10, 100, 1000],
     )
     request_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False, description="Seconds for one HTTP request.")
+    max_response_bytes: int = Field(
+        default=MAX_RESPONSE_BYTES,
+        ge=1,
+        description="The largest response that is read, in bytes after decompression; rows of a larger one are "
+        "requested in smaller pages.",
+    )
     webhook_url: str | None = Field(default=None, description="Where the API reports finished jobs.")
     webhook_secret: str | None = Field(
-        default=None, description="Signs those reports; of two separated by a comma, the first does.", repr=False
+        default=None,
+        description="The secret that signs those reports; of two separated by a comma, the first signs.",
+        repr=False,
     )
     on_lost_reply: OnLostReply = Field(
         default="wait",
@@ -69,7 +94,7 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
         "name it (fails without a webhook), `resubmit` at the risk of paying twice, or `fail`.",
     )
     max_credits_per_run: int | None = Field(
-        default=None, ge=1, description="A run sends no batch job that could take it over so many credits."
+        default=None, ge=1, description="A run sends no batch job that could exceed this number of credits."
     )
     max_credits_per_day: int | None = Field(
         default=None,
@@ -85,7 +110,7 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
         try:
             return check(given)
         except ValidationError as error:
-            raise told(error, cls) from None
+            raise worded(error, cls) from None
 
     @field_validator("api_key")
     @classmethod
@@ -126,6 +151,9 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
         ``max_wait`` is how many seconds a call may wait for a free request slot before it raises
         ``BudgetExceededError``; ``request_timeout`` replaces the resource's.
         """
+        # The HTTP client behind it is not worth importing for a code location that is only loaded.
+        from thunderbit_dagster.api.client import ThunderbitClient  # noqa: PLC0415
+
         return ThunderbitClient(
             self.api_key,
             base_url=self.base_url,
@@ -134,6 +162,7 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
             max_wait=max_wait,
             retry=retry,
             sleep=sleep,
+            max_response_bytes=self.max_response_bytes,
         )
 
     @property
@@ -156,15 +185,20 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
     @property
     def is_local(self) -> bool:
         """Whether the API is on this machine, as the emulator is: only then can private addresses be fetched."""
-        return httpx.URL(self.base_url).host in ("127.0.0.1", "localhost", "::1")
+        return urlsplit(self.base_url).hostname in LOOPBACK_HOSTS
+
+    @property
+    def concurrent_jobs(self) -> int:
+        """Batch jobs that the API runs at once, by the plan that ``requests_per_minute`` stands for."""
+        return plan_of(self.requests_per_minute).concurrent_jobs
 
     def explain(self, error: ThunderbitError) -> str:
         """An error's text, with what to do when it is the emulator that does not answer."""
-        if not (self.is_local and isinstance(error, NotSentError)):
+        if not (self.is_local and isinstance(error, NotSentError)) or isinstance(error, WithheldError):
             return str(error)
         return (
             f"{error}. No emulator answers at {self.base_url}: start one with `thunderbit-dagster emulator`, or "
-            "together with Dagster by `thunderbit-dagster dev`"
+            "together with Dagster with `thunderbit-dagster dev`"
         )
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:

@@ -1,4 +1,4 @@
-"""A documentation site as Markdown, cut into chunks for retrieval."""
+"""A documentation site as Markdown, split into chunks for retrieval."""
 
 import hashlib
 import os

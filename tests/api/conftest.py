@@ -28,18 +28,18 @@ def service() -> Iterator[Service]:
         yield running
 
 
-@pytest.fixture(params=["sync", "async"])
-def make_face(request: pytest.FixtureRequest, service: Service, clock: Clock) -> Iterator[Callable[..., Face]]:
+@pytest.fixture
+def make_face(service: Service, clock: Clock) -> Iterator[Callable[..., Face]]:
     made: list[Face] = []
 
     def make(**options: object) -> Face:
         base_url = options.pop("base_url", service.base_url)
-        made.append(Face(request.param, base_url, clock, **options))
+        made.append(Face(base_url, clock, **options))
         return made[-1]
 
     yield make
     for face in made:
-        face.close()
+        face.client.close()
 
 
 @pytest.fixture

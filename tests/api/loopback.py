@@ -1,8 +1,7 @@
-"""A scripted HTTP service on loopback, a clock that tests move, and one face for both clients."""
+"""A scripted HTTP service on loopback, a clock that tests move, and the client by the names of its methods."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import struct
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from thunderbit_dagster.api import AsyncThunderbitClient, MemoryBudget, ThunderbitClient
+from thunderbit_dagster.api import MemoryBudget, ThunderbitClient
 
 KEY = "tb_0123456789abcdef0123456789abcdef"
 
@@ -31,9 +30,6 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
-
-    async def async_sleep(self, seconds: float) -> None:
-        self.sleep(seconds)
 
 
 @dataclass
@@ -153,38 +149,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Face:
-    """Calls either client the same way."""
+    """A client whose methods are called by name."""
 
-    def __init__(self, kind: str, base_url: str, clock: Clock, **options: object):
+    def __init__(self, base_url: str, clock: Clock, **options: object):
         self.clock = clock
         self.budget = options.pop("budget", None) or MemoryBudget(1000, clock=clock)
         shared = {"base_url": base_url, "clock": clock, "budget": self.budget, **options}
         key = shared.pop("api_key", KEY)
-        self.loop = asyncio.new_event_loop() if kind == "async" else None
-        if self.loop is not None:
-            self.client = AsyncThunderbitClient(key, sleep=clock.async_sleep, **shared)
-        else:
-            self.client = ThunderbitClient(key, sleep=clock.sleep, **shared)
+        self.client = ThunderbitClient(key, sleep=clock.sleep, **shared)
 
     def call(self, name: str, *args: object, **options: object) -> object:
-        result = getattr(self.client, name)(*args, **options)
-        return self.loop.run_until_complete(result) if self.loop else result
+        return getattr(self.client, name)(*args, **options)
 
     def each(self, name: str, *args: object, **options: object) -> list[object]:
-        values = getattr(self.client, name)(*args, **options)
-        return self.loop.run_until_complete(_collect(values)) if self.loop else list(values)
-
-    def close(self) -> None:
-        if self.loop is None:
-            self.client.close()
-            return
-        self.loop.run_until_complete(self.client.aclose())
-        self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        self.loop.close()
-
-
-async def _collect(values: object) -> list[object]:
-    return [value async for value in values]
+        return list(self.call(name, *args, **options))
 
 
 def ok(data: object, **headers: str) -> Reply:

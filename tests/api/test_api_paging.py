@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from loopback import Clock, Face, Seen, Service, job, ok, row
 
 from thunderbit_dagster.api import DeadlineExceededError, Job, JobKind, JobPage, JobRef, JobStatus, Row, RowStatus
-from thunderbit_dagster.api.walking import PageWalk, RowKeys
+from thunderbit_dagster.api.paging import PageWalk, RowKeys
 
 REF = JobRef(JobKind.DISTILL, "batch_1")
 

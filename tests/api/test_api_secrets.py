@@ -134,3 +134,10 @@ def test_giving_up_at_once_is_a_policy(make_face, service: Service) -> None:
         face.call("get_job", JobRef(JobKind.DISTILL, "b"))
     assert len(service.seen) == 1
     assert "cafebabe" not in shown(caught.value)
+
+
+def test_a_client_that_was_refused_its_key_can_still_be_shown() -> None:
+    client = ThunderbitClient.__new__(ThunderbitClient)
+    with pytest.raises(ConfigurationError):
+        client.__init__(KEY + "\n")  # type: ignore[misc]
+    assert KEY not in repr(client)

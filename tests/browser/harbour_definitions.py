@@ -6,8 +6,8 @@ import os
 from functools import partial
 
 from thunderbit_dagster import Crawl, Distill, UrlFile, build_crawl_definitions
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
-from thunderbit_dagster.starter import demo_pages
+from thunderbit_dagster.starter.crawls import demo_pages
+from thunderbit_dagster.starter.environment import resource_from_environment, store_from_environment
 
 
 def pages(section: str, first: str, last: str) -> list[str]:

@@ -14,14 +14,14 @@ from thunderbit_dagster.api.errors import JobNotFoundError, ReplyLostError
 from thunderbit_dagster.api.models import Job, JobRef
 from thunderbit_dagster.api.requests import Distill
 from thunderbit_dagster.api.retry import RetryPolicy
-from thunderbit_dagster.cancellation.cancel import MAY_STILL_BILL, Canceller, judge, observation
-from thunderbit_dagster.cancellation.known import KnownJob, Share, read_jobs
-from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.emulator import Rule
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.jobs.cancel import MAY_STILL_BILL, Canceller, cancel_observation, judge_cancel
+from thunderbit_dagster.jobs.open_jobs import JobPart, KnownJob, read_jobs
+from thunderbit_dagster.jobs.state import JobState
+from thunderbit_dagster.ledger.event_log import LedgerReader
 from thunderbit_dagster.ledger.records import Progress
 from thunderbit_dagster.partitions import UNPARTITIONED
-from thunderbit_dagster.polling.pace import Watched
 
 DELETE = {"method": "DELETE", "route": "/batch/*"}
 CRAWL = Crawl(name="docs", urls=["https://example.com/"], request=Distill())
@@ -123,11 +123,11 @@ def test_jobs_for_which_no_time_is_left_are_named(line, pages, held):
     total=st.none() | st.just(5),
 )
 def test_a_job_may_still_bill_exactly_when_it_is_not_known_to_have_ended(status, completed, failed, total):
-    known = KnownJob(CRAWL, Watched(str(REF), 5, 0.0), [Share(UNPARTITIONED, "s", "r", 5)])
-    verdict = judge(known, Job(REF, status, total=total, completed=completed, failed=failed), str)
+    known = KnownJob(CRAWL, JobState(str(REF), 5, 0.0), [JobPart(UNPARTITIONED, "s", "r", 5)])
+    verdict = judge_cancel(known, Job(REF, status, total=total, completed=completed, failed=failed), str)
     assert verdict.may_still_bill == (not status.is_terminal) == (MAY_STILL_BILL in verdict.text)
     assert verdict.was_cancelled == (status is JobStatus.CANCELLED)
-    seen = observation(verdict, "a test")
+    seen = cancel_observation(verdict, "a test")
     assert isinstance(seen, dg.AssetObservation)
     assert seen.metadata["cancelled by"].value == "a test"
 
@@ -135,14 +135,14 @@ def test_a_job_may_still_bill_exactly_when_it_is_not_known_to_have_ended(status,
 @given(missed=st.integers(0, 3))
 def test_an_unknown_job_counts_towards_the_looks_that_make_it_lost(missed):
     seen = Progress(job=str(REF), status="NOT_FOUND", missed=missed, at=1.0)
-    known = KnownJob(CRAWL, Watched(str(REF), 5, 0.0, seen), [Share(UNPARTITIONED, "s", "r", 5)])
-    verdict = judge(known, JobNotFoundError(404, "JOB_NOT_FOUND", "no"), str)
+    known = KnownJob(CRAWL, JobState(str(REF), 5, 0.0, seen), [JobPart(UNPARTITIONED, "s", "r", 5)])
+    verdict = judge_cancel(known, JobNotFoundError(404, "JOB_NOT_FOUND", "no"), str)
     assert verdict.progress.status == ("LOST" if missed else "NOT_FOUND")
     assert verdict.may_still_bill
 
 
 def test_an_error_says_what_it_was_and_leaves_no_progress():
-    known = KnownJob(CRAWL, Watched(str(REF), 5, 0.0), [Share(UNPARTITIONED, "s", "r", 5)])
-    verdict = judge(known, ReplyLostError("timed out"), str)
+    known = KnownJob(CRAWL, JobState(str(REF), 5, 0.0), [JobPart(UNPARTITIONED, "s", "r", 5)])
+    verdict = judge_cancel(known, ReplyLostError("timed out"), str)
     assert "timed out" in verdict.text
-    assert observation(verdict, "a test") is None
+    assert cancel_observation(verdict, "a test") is None

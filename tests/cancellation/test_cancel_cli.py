@@ -1,6 +1,9 @@
 """`thunderbit-dagster jobs`: list, show, watch and cancel, on a real instance and over real HTTP."""
 
 import threading
+import time
+from dataclasses import replace
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -8,8 +11,10 @@ from click.testing import CliRunner
 from crawl_world import crawl, until
 from interrupting import deletes
 
-from thunderbit_dagster.cli.jobs import jobs as jobs_command
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.cli.doctor.local_checks import check_dagster
+from thunderbit_dagster.cli.jobs.command import jobs as jobs_command
+from thunderbit_dagster.jobs.open_jobs import open_jobs
+from thunderbit_dagster.ledger.event_log import LedgerReader
 
 DEFINITIONS = """
 from thunderbit_dagster import Crawl, Distill, ParquetStore, ThunderbitResource, build_crawl_definitions
@@ -38,12 +43,12 @@ def run(docs, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     file = tmp_path / "site.py"
 
-    def write(key):
-        values = {"name": docs.crawl.name, "urls": dict(docs.crawl.urls), "data": str(tmp_path / "data")}
+    def write(key, data):
+        values = {"name": docs.crawl.name, "urls": dict(docs.crawl.urls), "data": str(data or tmp_path / "data")}
         file.write_text(dedent(DEFINITIONS).format(key=key, api=docs.emulator.base_url, **values))
 
-    def run(*words, answer=None, key=None):
-        write(key or repr(docs.emulator.api_key))
+    def run(*words, answer=None, key=None, data=None):
+        write(key or repr(docs.emulator.api_key), data)
         command, *rest = words
         return CliRunner().invoke(jobs_command, [command, "-f", str(file), *rest], input=answer)
 
@@ -52,6 +57,73 @@ def run(docs, tmp_path, monkeypatch):
 
 def name_of(job):
     return f"distill/{job.id}"
+
+
+def test_list_and_doctor_say_that_wiping_submissions_forgets_the_open_jobs(docs, run, held):
+    warned = f"Do not wipe `{docs.crawl.name}/submissions`"
+    assert warned not in run("list").output
+    docs.submit("a")
+    assert warned in run("list").output
+    [job] = open_jobs(docs.instance, docs.crawls, time.time())
+    finding = check_dagster(Path(docs.instance.root_directory), docs.crawls)
+    assert "1 batch job(s) are open" in finding.seen
+    held.release()
+    docs.until_jobs_end()
+    docs.tick_and_launch()
+    assert warned not in run("list", "--all").output
+    assert job.watched.job in run("list", "--all").output
+    assert "batch job" not in check_dagster(Path(docs.instance.root_directory), docs.crawls).seen
+
+
+def renamed(docs, **changes):
+    """The crawl as the definitions declare it by now."""
+    docs.crawls = [replace(docs.crawl, **changes)]
+
+
+def test_jobs_of_a_crawl_with_another_name_are_listed_and_collected_under_the_old_one(docs, run, held):
+    old = docs.crawl
+    docs.submit("a")
+    docs.submit("b")
+    renamed(docs, name=f"{old.name}_new")
+    held.release()
+    docs.until_jobs_end()
+    listed = run("list").output
+    assert f"no crawl is named {old.name}" in listed
+    assert docs.jobs[0].id in listed
+    collected = run("collect", docs.jobs[0].id)
+    assert collected.exit_code == 0, collected.output
+    assert f"{old.name}, a: 3 row(s) succeeded, 0 failed" in collected.output
+    assert len(docs.rows("succeeded", old, urls="a")) == 3
+    assert docs.jobs[0].id not in run("list").output
+    assert docs.jobs[1].id in run("list").output
+
+
+def test_jobs_of_a_key_that_is_gone_can_be_cancelled_or_collected(docs, run, held):
+    docs.submit("a")
+    docs.submit("b")
+    renamed(docs, urls={"c": docs.crawl.urls["a"][:1]})
+    assert "the crawl has no such partition" in run("list").output
+    assert run("cancel", "--yes", docs.jobs[0].id).exit_code == 0
+    held.release()
+    docs.until_jobs_end()
+    assert run("collect", docs.jobs[0].id, docs.jobs[1].id).exit_code == 0
+    assert [len(docs.rows("succeeded", urls=key)) for key in "ab"] == [0, 3]
+    assert "no such partition" not in run("list").output
+    assert run("collect", docs.jobs[1].id).exit_code == 1
+
+
+def test_open_jobs_of_another_store_are_claimed(docs, run, held, tmp_path):
+    docs.submit("a")
+    docs.root = tmp_path / "moved"
+    docs.__post_init__()
+    held.release()
+    assert not docs.tick_and_launch()
+    assert f"it publishes to {(tmp_path / 'data').as_uri()}" in run("list", data=tmp_path / "moved" / "data").output
+    claimed = run("claim", docs.crawl.name, data=tmp_path / "moved" / "data")
+    assert claimed.exit_code == 0, claimed.output
+    [done] = docs.tick_and_launch()
+    assert done.success
+    assert len(docs.rows("succeeded", urls="a")) == 3
 
 
 def test_list_shows_open_jobs_with_partition_status_and_rows(docs, run, held):

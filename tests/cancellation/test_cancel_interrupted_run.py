@@ -19,11 +19,11 @@ from interrupting import (
     said,
 )
 
-from thunderbit_dagster import interrupts
 from thunderbit_dagster.api.client import ThunderbitClient
-from thunderbit_dagster.cancellation.interrupted import is_cancelled
 from thunderbit_dagster.emulator import Rule
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.jobs.interrupted_steps import is_cancelled
+from thunderbit_dagster.ledger.event_log import LedgerReader
+from thunderbit_dagster.runs import signals
 
 CANCELED, FAILURE = dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE
 
@@ -131,10 +131,10 @@ def test_an_interrupt_while_a_submit_waits_to_be_repeated_leaves_none_in_doubt(l
     began = time.monotonic()
 
     def arrive(seconds):
-        assert 0 < seconds <= interrupts.SLICE_SECONDS
+        assert 0 < seconds <= signals.SLICE_SECONDS
         signal.raise_signal(signal.SIGTERM)
 
-    with mock.patch.object(interrupts, "time", SimpleNamespace(sleep=arrive, monotonic=time.monotonic)):
+    with mock.patch.object(signals, "time", SimpleNamespace(sleep=arrive, monotonic=time.monotonic)):
         interrupted_run(docs, docs.submit)
     assert time.monotonic() - began < 30
     assert docs.posts == 2

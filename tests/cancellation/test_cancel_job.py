@@ -5,8 +5,8 @@ import pytest
 from crawl_world import crawl, records
 from interrupting import deletes
 
-from thunderbit_dagster.cancellation.job import cancel_job_name
 from thunderbit_dagster.emulator import Rule
+from thunderbit_dagster.runs.names import cancel_job_name
 
 
 def output_metadata(run):

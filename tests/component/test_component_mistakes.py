@@ -106,7 +106,9 @@ def test_a_wrong_value_is_told_with_its_line(project, schema, mistake):
 
 LATER = [
     ("guides: [", "gui/des: [", 2, "gui/des"),
-    ("batch_size: 20", "shards: 3", 12, "`shards` cuts a list"),
+    ("guides: [", '"1.10": [', 3, "the key '1.10', but Polars reads it as 1.1. Put letters in front, such as 'v1.10'"),
+    ("guides: [", '"007": [https://example.org/]\n      "7": [', 3, "the keys '007' and '7', but pandas, pyarrow"),
+    ("batch_size: 20", "shards: 3", 12, "`shards` splits a list"),
     ('start_date: "2026-11-01"', 'start_date: "2026-11-31"', 11, "day is out of range"),
     ('start_date: "2026-11-01"', 'start_date: "2026-11-01"\n      timezone: "{{ env.ZONE }}"', 9, "Europe/Belin"),
     ('translation: {owners: ["team:search"]}', "translation:\n  kinds: [web]\n  owners: [search]", 21, "owner"),

@@ -46,13 +46,40 @@ def test_nothing_that_dagster_keeps_of_a_project_holds_a_secret(project, key):
     assert hits(snapshots + repr(component) + str(component) + repr(definitions) + repr(metadata)) == []
     resource = definitions.resources["thunderbit"]
     assert (resource.api_key.get_value(), resource.webhook_secret.get_value()) == (KEY, WEBHOOK_SECRET)
-    assert component.crawls[0].request.headers == {"Cookie": COOKIE}
+    request = component.crawls[0].request
+    assert isinstance(request.headers["Cookie"], dg.EnvVar)
+    assert request.secrets() == (COOKIE,)
+
+
+def test_the_header_of_a_sitemap_is_read_when_the_sitemap_is(project, monkeypatch):
+    monkeypatch.delenv("SITEMAP_TOKEN", raising=False)
+    urls = """
+    urls:
+      sitemap: https://example.com/sitemap.xml
+      headers: {Authorization: "{{ env.SITEMAP_TOKEN }}", User-Agent: "{{ env('AGENT', 'robot') }}", X-Plain: plain}
+    """
+    headers = project.crawl(urls).urls.headers
+    assert isinstance(headers["Authorization"], dg.EnvVar)
+    assert {**headers, "Authorization": headers["Authorization"].env_var_name} == {
+        "Authorization": "SITEMAP_TOKEN",
+        "User-Agent": "robot",
+        "X-Plain": "plain",
+    }
 
 
 def test_a_key_that_is_written_out_is_refused_without_being_repeated(project):
     error = project.error(ATTRIBUTES.format(key=KEY))
     said = "\n".join(line for line in error.splitlines() if " | " not in line)
     assert "`api_key` is written out" in said
+    assert hits(said) == []
+
+
+@pytest.mark.parametrize("name", ["api_kye", "apikey", "API_KEY", "token"])
+def test_a_key_under_a_misspelled_name_is_not_repeated(project, name):
+    error = project.error(ATTRIBUTES.format(key=KEY).replace("api_key", name))
+    said = "\n".join(line for line in error.splitlines() if " | " not in line)
+    assert f"`thunderbit` has no setting `{name}`" in said
+    assert ("did you mean `api_key`?" in said) == (name in {"api_kye", "apikey"})
     assert hits(said) == []
 
 

@@ -21,8 +21,8 @@ from thunderbit_dagster import (
     UrlFile,
     build_crawl_definitions,
 )
-from thunderbit_dagster.component.shape import CrawlShape
-from thunderbit_dagster.settings import EMULATOR_KEY, emulator_base_url
+from thunderbit_dagster.component.schema import CrawlShape
+from thunderbit_dagster.starter.environment import EMULATOR_KEY, emulator_base_url
 from thunderbit_dagster.urls import AssetColumn, DynamicUrls, Sitemap
 
 FULL = """
@@ -213,7 +213,9 @@ class TestSources:
         assert crawl.read_urls(Partition("python", {"urls": "python"})) == ["https://www.python.org/"]
 
     def test_a_function_of_an_installed_package(self, project):
-        crawl = project.crawl("urls: {python: thunderbit_dagster.starter.demo_pages, arguments: {group: changelog}}")
+        crawl = project.crawl(
+            "urls: {python: thunderbit_dagster.starter.crawls.demo_pages, arguments: {group: changelog}}"
+        )
         assert len(crawl.read_urls(Partition(None))) > 1
 
     def test_a_sitemap(self, project):

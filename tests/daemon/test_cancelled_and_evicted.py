@@ -16,7 +16,7 @@ from real_dagster import RealDagster, real_dagster
 from thunderbit_dagster import ParquetStore
 from thunderbit_dagster.cli.dagster_api import LAUNCH
 from thunderbit_dagster.emulator import Emulator, Faults, Rule
-from thunderbit_dagster.polling.sensor import SENSOR_NAME
+from thunderbit_dagster.runs.names import SENSOR_NAME
 
 pytestmark = pytest.mark.slow
 

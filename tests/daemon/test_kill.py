@@ -21,9 +21,9 @@ from ports import free_port
 
 from thunderbit_dagster import ParquetStore
 from thunderbit_dagster.cli.workspace import DAGSTER_YAML
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.event_log import LedgerReader
 from thunderbit_dagster.ledger.records import Intent, Recorded, Sealed
-from thunderbit_dagster.starter import demo_crawl
+from thunderbit_dagster.starter.crawls import demo_crawl
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ from real_dagster import real_dagster
 
 from thunderbit_dagster import ParquetStore
 from thunderbit_dagster.emulator import Emulator
-from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.run import range_tags
-from thunderbit_dagster.starter import own_crawl
+from thunderbit_dagster.ledger.event_log import LedgerReader
+from thunderbit_dagster.runs.partitions import range_tags
+from thunderbit_dagster.starter.crawls import own_crawl
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ DEFINITIONS = """
 from dataclasses import replace
 
 from thunderbit_dagster import ParquetStore, ThunderbitResource, build_crawl_definitions
-from thunderbit_dagster.starter import own_crawl
+from thunderbit_dagster.starter.crawls import own_crawl
 
 defs = build_crawl_definitions(
     [own_crawl("{urls}", shards={shards})],

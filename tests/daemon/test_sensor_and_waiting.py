@@ -13,7 +13,7 @@ from real_dagster import RealDagster, real_dagster
 
 from thunderbit_dagster import ParquetStore
 from thunderbit_dagster.emulator import Emulator
-from thunderbit_dagster.polling.sensor import SENSOR_NAME
+from thunderbit_dagster.runs.names import SENSOR_NAME
 
 pytestmark = pytest.mark.slow
 

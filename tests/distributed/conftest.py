@@ -11,7 +11,7 @@ import pytest
 import services
 
 # The tests of other folders that are run here once more.
-sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("polling", "crawls")]
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("polling", "crawl")]
 
 
 @pytest.fixture(scope="session")

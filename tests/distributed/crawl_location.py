@@ -7,7 +7,7 @@ import runpy
 from functools import partial
 
 from thunderbit_dagster import Crawl, Distill, ThunderbitResource, build_crawl_definitions
-from thunderbit_dagster.settings import store_from_environment
+from thunderbit_dagster.starter.environment import store_from_environment
 
 # What a team starts from.
 on_workers = runpy.run_path(os.environ["TEST_DEPLOY_LOCATION"])["on_workers"]

@@ -20,7 +20,7 @@ from deployment import Deployment, deployment
 
 from thunderbit_dagster import Crawl, Distill, ParquetStore
 from thunderbit_dagster.emulator import Emulator, Faults, Rule
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.event_log import LedgerReader
 from thunderbit_dagster.ledger.records import Intent, Recorded
 
 pytestmark = pytest.mark.slow
@@ -34,6 +34,13 @@ BASE_URI = f"s3://{loopback_s3.BUCKET}/parquet"
 LONG_URLS = 100
 SETTLE_SECONDS = 1.5
 SLOW = Faults(rules=(Rule("delay", method="POST", seconds=0.3),))
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[crawl_world.Pages]:
+    """Asked by the workers of this module alone: other tests of the session name pages alike."""
+    with crawl_world.Pages().serving() as pages:
+        yield pages
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from crawl_world import crawl
 
-from thunderbit_dagster.attempts import PARENT_RUN_TAG
-from thunderbit_dagster.submission.overlap import SILENT_SECONDS, Predecessors
+from thunderbit_dagster.runs.reexecution import PARENT_RUN_TAG
+from thunderbit_dagster.runs.step_lock import SILENT_SECONDS, EarlierExecutions
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def waited(instance, run, events=()):
     """How long an execution for a run waits for those before it."""
     clock = Clock(events)
     context = SimpleNamespace(instance=instance, run=run, log=dg.get_dagster_logger())
-    Predecessors(context, TAG, "now", monotonic=clock.monotonic, sleep=clock.sleep).outwait()
+    EarlierExecutions(context, TAG, "now", monotonic=clock.monotonic, sleep=clock.sleep).outwait()
     return clock.now
 
 

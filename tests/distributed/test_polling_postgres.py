@@ -13,10 +13,10 @@ import test_crawl_reattach as reattach
 import test_polling_log as polling_log
 from polling_world import Ledger, Sensor, crawl, job_name, keys
 
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.event_log import LedgerReader
 from thunderbit_dagster.ledger.records import Sealed
-from thunderbit_dagster.polling.sensor import IDS_PER_TAG, submission_tags
-from thunderbit_dagster.submission.book import new_id
+from thunderbit_dagster.polling.collect_runs import IDS_PER_TAG, submission_tags
+from thunderbit_dagster.submission.record_writer import new_id
 
 pytestmark = pytest.mark.slow
 

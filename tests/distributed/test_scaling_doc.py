@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from thunderbit_dagster.api.codes import MAX_BATCH_URLS, PLANS
-from thunderbit_dagster.forecast import Forecast, forecast, limits_of
+from thunderbit_dagster.backfill.estimate import Forecast, forecast, limits_of
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ CASES = [
 
 def predicted(urls: int, plan: str, seconds_per_page: float) -> Forecast:
     jobs = [MAX_BATCH_URLS] * math.ceil(urls / MAX_BATCH_URLS)
-    return forecast(jobs, limits_of(PLANS[plan].requests_per_minute, 30.0, seconds_per_page=seconds_per_page))
+    return forecast(jobs, limits_of(PLANS[plan].requests_per_minute, 5.0, seconds_per_page=seconds_per_page))
 
 
 def accounts(urls: int, plan: str, seconds_per_page: float) -> int:

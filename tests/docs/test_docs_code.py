@@ -15,7 +15,7 @@ from blocks import AFTER_A_CRAWL, NOT_RUN, REASON_LETTERS, ROOT, STAND_IN, block
 from dagster.components.testing import create_defs_folder_sandbox
 
 from thunderbit_dagster import AssetColumn, Crawl
-from thunderbit_dagster.build import builds
+from thunderbit_dagster.definitions import builds
 from thunderbit_dagster.emulator.site import Site
 
 ALL = [block for page in pages() for block in blocks(page)]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from thunderbit_dagster.api.codes import PLANS, JobKind, Plan
 from thunderbit_dagster.emulator import ApiKey, Dialect, Emulator, EmulatorSettings, Faults, KeyState
 from thunderbit_dagster.emulator.account import RateWindow, Slots
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.options import PageOptions
-from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.store import EmulatorStore
 from thunderbit_dagster.emulator.worker import Engine
 
 OTHER = "tb_" + "f" * 32
@@ -118,12 +118,12 @@ def test_jobs_beyond_the_slots_wait_their_turn(start: Start, site: TargetSite):
 
 def test_a_synchronous_call_gives_up_when_no_slot_comes_free():
     async def wait() -> str:
-        store = Store(None)
+        store = EmulatorStore(None)
         engine = Engine(EmulatorSettings(plan=Plan("one", 10_000, 1)), store)
         (account,) = engine.accounts.values()
         options = PageOptions().model_copy(update={"timeout": 10})
         async with account.slots:
-            with pytest.raises(ApiError) as caught:
+            with pytest.raises(EmulatorError) as caught:
                 await engine.one_page(account, JobKind.DISTILL, "http://127.0.0.1/", options)
         assert engine.credits_free(account) == 600
         await engine.close()

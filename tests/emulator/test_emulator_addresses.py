@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thunderbit_dagster.emulator import Emulator
-from thunderbit_dagster.emulator.addresses import Origin, check, is_own, refusal, resolve
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.addresses import Origin, address_refusal, check, is_own, resolve
+from thunderbit_dagster.emulator.errors import EmulatorError
 
 PRIVATE = [
     "127.0.0.1",
@@ -47,25 +47,25 @@ PRIVATE = [
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_addresses_that_are_not_public_are_refused(address: str):
-    assert refusal(address)
+    assert address_refusal(address)
 
 
 @pytest.mark.parametrize(
     "address", ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "2002:808:808::1"]
 )
 def test_public_addresses_are_not(address: str):
-    assert refusal(address) is None
+    assert address_refusal(address) is None
 
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_is_judged_alike_inside_ipv6(address):
     inside = (f"::ffff:{address}", f"64:ff9b::{address}")
-    assert all(bool(refusal(spelled)) == bool(refusal(str(address))) for spelled in inside)
+    assert all(bool(address_refusal(spelled)) == bool(address_refusal(str(address))) for spelled in inside)
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "localhost"])
 def test_odd_spellings_resolve_to_what_they_are(host: str):
-    assert all(refusal(address) for address in resolve(host, 80))
+    assert all(address_refusal(address) for address in resolve(host, 80))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_an_allowed_origin_is_allowed_by_its_name(start: Start, site: TargetSite
 
 
 def test_one_private_answer_among_public_ones_is_enough():
-    with pytest.raises(ApiError, match="private"):
+    with pytest.raises(EmulatorError, match="private"):
         check(["8.8.8.8", "10.0.0.1"], Origin("mixed.test", 80), ())
 
 

@@ -12,19 +12,19 @@ from markdown_it import MarkdownIt
 from thunderbit_dagster.emulator import document
 from thunderbit_dagster.emulator.content import main_content
 from thunderbit_dagster.emulator.distill import read_page
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.fetch import Fetched
 from thunderbit_dagster.emulator.markdown import to_markdown
 from thunderbit_dagster.emulator.options import PageOptions
-from thunderbit_dagster.emulator.reading import answer, highlights, sentences_of, summary
 from thunderbit_dagster.emulator.selectors import to_xpath
+from thunderbit_dagster.emulator.summaries import answer, highlights, sentences_of, summary
 
 BASE = "http://example.com/docs/page.html"
 FILLER = "<p>This paragraph is long enough to be taken for the content of a page.</p>"
 
 
 def markdown(html: str) -> str:
-    return to_markdown(main_content(document.parse(html)), BASE)
+    return to_markdown(main_content(document.parse_html(html)), BASE)
 
 
 def rendered(text: str) -> str:
@@ -235,7 +235,7 @@ def test_any_bytes_are_read_or_refused_by_code(body: bytes):
     for content_type in ("text/html", "text/plain", ""):
         try:
             page = read_page(Fetched(BASE, 200, content_type, body))
-        except ApiError as error:
+        except EmulatorError as error:
             assert error.code in {"SCRAPE_EMPTY_CONTENT", "SCRAPE_UNSUPPORTED_FILE"}  # noqa: PT017
         else:
             assert page.markdown.strip()

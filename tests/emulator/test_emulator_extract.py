@@ -11,8 +11,8 @@ from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import RowStatus
 from thunderbit_dagster.api.requests import Extract
 from thunderbit_dagster.emulator import Emulator, Faults, Rule, document
-from thunderbit_dagster.emulator.coerce import coerce, number
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.coerce import coerce, read_number
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.extract import extract_rows, suggest
 from thunderbit_dagster.emulator.schema import Field, parse_schema
 from thunderbit_dagster.emulator.site import Site
@@ -45,7 +45,7 @@ def page(body: str = "", *things: object, head: str = "") -> str:
 
 
 def rows(html: str, schema: object) -> list[dict]:
-    return extract_rows(document.parse(html), BASE, schema)
+    return extract_rows(document.parse_html(html), BASE, schema)
 
 
 def properties(**fields: object) -> dict:
@@ -326,7 +326,7 @@ def test_broken_json_ld_is_passed_over(broken: str):
     ],
 )
 def test_numbers_are_read_in_either_notation(text: str, value: float | None):
-    assert number(text) == value
+    assert read_number(text) == value
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ JSON = st.recursive(
 def test_any_schema_is_understood_or_refused(schema: object):
     try:
         fields = parse_schema(schema)
-    except ApiError as error:
+    except EmulatorError as error:
         assert error.code == "INVALID_SCHEMA"  # noqa: PT017
     else:
         assert fields
@@ -391,7 +391,7 @@ def test_fields_are_suggested_that_the_page_can_fill(api: Api, site: TargetSite)
     assert set(found) == {field["name"] for field in data["fields"]}
     assert all(value is not None for value in found.values())
     assert api.emulator.credits_left == 100_000 - 20
-    table = suggest(document.parse(TABLE), BASE)
+    table = suggest(document.parse_html(TABLE), BASE)
     assert [(field.name, field.type) for field in table] == [
         ("model", "string"),
         ("list_price", "number"),

@@ -5,7 +5,10 @@ import gzip
 import socket
 import ssl
 import threading
+import time
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,10 @@ from hypothesis import strategies as st
 from thunderbit_dagster.api.codes import JobKind
 from thunderbit_dagster.emulator import EmulatorSettings
 from thunderbit_dagster.emulator.charset import decode
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.options import PageOptions
 from thunderbit_dagster.emulator.robots import allows
-from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.store import EmulatorStore
 from thunderbit_dagster.emulator.worker import Engine
 
 HTML = {"Content-Type": "text/html"}
@@ -70,7 +73,7 @@ def test_connections_that_fail_have_their_codes(start: Start, site: TargetSite):
 
     def resolve(host: str, _port: int) -> list[str]:
         if host == "nowhere.test":
-            raise ApiError("SCRAPE_DNS_RESOLUTION_ERROR", "no such name")
+            raise EmulatorError("SCRAPE_DNS_RESOLUTION_ERROR", "no such name")
         return [host]
 
     api = start(allow_origins=(site.origin, closed), resolve=resolve)
@@ -98,20 +101,94 @@ def test_a_name_that_does_not_exist_is_a_resolution_error(api: Api):
     assert api.code("POST", "/distill", json={"url": "http://x.invalid/"}) == (422, "SCRAPE_DNS_RESOLUTION_ERROR")
 
 
-def test_a_page_that_takes_too_long_times_out():
-    async def fetch(origin: str) -> str:
-        store = Store(None)
-        engine = Engine(EmulatorSettings(allow_origins=(origin,)), store)
-        options = PageOptions().model_copy(update={"timeout": 20})
-        with pytest.raises(ApiError) as caught:
-            await engine.page(JobKind.DISTILL, origin, options)
-        await engine.close()
-        store.close()
-        return caught.value.code
+async def failure(origin: str, milliseconds: int) -> str:
+    """The code with which a page fails that may take so long."""
+    store = EmulatorStore(None)
+    engine = Engine(EmulatorSettings(allow_origins=(origin,)), store)
+    options = PageOptions().model_copy(update={"timeout": milliseconds})
+    with pytest.raises(EmulatorError) as caught:
+        await engine.page(JobKind.DISTILL, f"{origin}/page", options)
+    await engine.close()
+    store.close()
+    return caught.value.code
 
+
+def test_a_page_that_takes_too_long_times_out():
     # Connections wait in the backlog for ever: nothing is accepted, so no answer comes.
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert asyncio.run(fetch(f"http://127.0.0.1:{silent.getsockname()[1]}")) == "SCRAPE_TIMEOUT"
+        assert asyncio.run(failure(f"http://127.0.0.1:{silent.getsockname()[1]}", 20)) == "SCRAPE_TIMEOUT"
+
+
+def endless(first: bytes, again: bytes, pause: float = 0.0) -> Callable[[socket.socket], None]:
+    """Answers that begin and never end; there is no robots.txt."""
+
+    def answer(connection: socket.socket) -> None:
+        while b"/robots.txt" in connection.recv(65536):
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(first)
+        while True:
+            connection.sendall(again)
+            time.sleep(pause)
+
+    return answer
+
+
+@contextmanager
+def raw_site(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The origin of a site that answers every connection so."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            answer(connection)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+HOSTILE = {
+    "a body without end": (endless(CHUNKED, b"10000\r\n" + b"x" * 65536 + b"\r\n"), "SCRAPE_CONTENT_TOO_LARGE"),
+    "a byte now and then": (endless(CHUNKED, b"1\r\nx\r\n", 0.05), "SCRAPE_TIMEOUT"),
+    "headers without end": (endless(OK, b"X-More: " + b"x" * 60 + b"\r\n"), "SCRAPE_SITE_ERROR"),
+    "a header now and then": (endless(OK, b"X: y\r\n", 0.05), "SCRAPE_TIMEOUT"),
+    "early hints without end": (endless(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 0.001), "SCRAPE_TIMEOUT"),
+    "not HTTP": (endless(b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00" * 100, 0.001), "SCRAPE_SITE_ERROR"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_an_answer_that_never_ends_fails_its_page_in_time(kind: str):
+    answer, code = HOSTILE[kind]
+    with raw_site(answer) as origin:
+        assert asyncio.run(failure(origin, 300 if code == "SCRAPE_TIMEOUT" else 20_000)) == code
+
+
+def test_a_robots_txt_that_never_ends_fails_the_page_in_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("thunderbit_dagster.emulator.fetch.ROBOTS_SECONDS", 0.1)
+
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(CHUNKED)
+        while True:
+            connection.sendall(b"1\r\nx\r\n")
+            time.sleep(0.01)
+
+    with raw_site(trickle) as origin:
+        assert asyncio.run(failure(origin, 20_000)) == "SCRAPE_TIMEOUT"
+
+
+def test_a_robots_txt_of_many_rules_and_stars_is_read_at_once():
+    rules = "\n".join(f"Disallow: /{number}{'*a' * 20}b" for number in range(10_000))
+    began = time.process_time()
+    assert allows(f"User-agent: *\nDisallow: /{'*a' * 30}b\n{rules}", f"http://x.test/{'a' * 5_000}")
+    assert time.process_time() - began < 5.0
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate"])
@@ -200,6 +277,12 @@ def test_any_bytes_decode(body: bytes, label: str):
         ("User-agent: *\nAllow: /a\nDisallow: /a", "/a", True),
         ("User-agent: *\nDisallow: /*.pdf$", "/x/y.pdf", False),
         ("User-agent: *\nDisallow: /*.pdf$", "/x/y.pdf?z", True),
+        ("User-agent: *\nDisallow: /*.pdf$", "/x.pdf/y.pdf", False),
+        ("User-agent: *\nDisallow: /a*", "/a", False),
+        ("User-agent: *\nDisallow: /a$", "/ab", True),
+        ("User-agent: *\nDisallow: /a*a$", "/a", True),
+        ("User-agent: *\nDisallow: /*$", "/a", False),
+        ("User-agent: *\nDisallow: /*b*c", "/cb", True),
         ("User-agent: *\nDisallow: /\nUser-agent: thunderbit-emulator\nDisallow: /b", "/a", True),
         ("User-agent: other\nUser-agent: Thunderbit-Emulator # us\nDisallow: /a", "/a", False),
         ("User-agent: other\nDisallow: /a", "/a", True),

@@ -15,7 +15,7 @@ STEPS = st.lists(st.sampled_from(["start", "good", "bad", "cancel", "fail"]), ma
 
 @given(STEPS, st.integers(1, 4))
 def test_counts_and_bill_follow_the_rows_and_the_end_is_final(steps: Sequence[str], total: int):
-    job = jobs.Job("j", "batch/distill", "a", JobKind.DISTILL, total, created_at=1.0, price=5)
+    job = jobs.EmulatedJob("j", "batch/distill", "a", JobKind.DISTILL, total, created_at=1.0, price=5)
     good = bad = 0
     for step in steps:
         try:
@@ -31,18 +31,18 @@ def test_counts_and_bill_follow_the_rows_and_the_end_is_final(steps: Sequence[st
         assert job.reserved == (0 if job.status.is_terminal else 5 * (total - good - bad))
 
 
-def _step(job: jobs.Job, step: str, index: int) -> jobs.Job:
+def _step(job: jobs.EmulatedJob, step: str, index: int) -> jobs.EmulatedJob:
     if step in {"good", "bad"}:
         good = step == "good"
-        row = jobs.Row(index, "u", RowStatus.SUCCEEDED if good else RowStatus.FAILED, credits=5 * good)
+        row = jobs.EmulatedRow(index, "u", RowStatus.SUCCEEDED if good else RowStatus.FAILED, credits=5 * good)
         return jobs.finish_row(job, row, now=2.0)
     return jobs.start(job) if step == "start" else getattr(jobs, step)(job, 2.0)
 
 
 def test_a_row_that_is_not_finished_cannot_be_counted():
-    job = jobs.Job("j", "batch/distill", "a", JobKind.DISTILL, 1, created_at=1.0)
+    job = jobs.EmulatedJob("j", "batch/distill", "a", JobKind.DISTILL, 1, created_at=1.0)
     with pytest.raises(jobs.IllegalStepError):
-        jobs.finish_row(job, jobs.Row(0, "u"), now=2.0)
+        jobs.finish_row(job, jobs.EmulatedRow(0, "u"), now=2.0)
 
 
 def test_a_job_completes_with_one_row_per_url_in_order_even_when_some_fail(api: Api, site: TargetSite):
@@ -148,15 +148,15 @@ def test_a_job_in_the_queue_can_be_cancelled(start: Start, site: TargetSite):
 def test_async_calls_are_jobs_of_one_page(api: Api, site: TargetSite):
     submitted = api.http.post("/async/distill", json={"url": site.page("/one"), "include": ["metadata"]}).json()
     path = f"/async/distill/{submitted['data']['id']}"
-    while (found := api.http.get(path).json()["data"])["status"] not in {"COMPLETED", "FAILED"}:
+    while (found := api.http.get(path).json()["data"])["status"] not in {"completed", "failed"}:
         pass
 
     assert found["markdown"].startswith("# A page")
     assert found["metadata"]["statusCode"] == 200
     failed = api.http.post("/async/distill", json={"url": site.origin + "/none"}).json()["data"]["id"]
-    while (found := api.http.get(f"/async/distill/{failed}").json()["data"])["status"] not in {"COMPLETED", "FAILED"}:
+    while (found := api.http.get(f"/async/distill/{failed}").json()["data"])["status"] not in {"completed", "failed"}:
         pass
-    assert (found["status"], found["error"]["code"]) == ("FAILED", "SCRAPE_TARGET_NOT_FOUND")
+    assert (found["status"], found["error"]["code"]) == ("failed", "SCRAPE_TARGET_NOT_FOUND")
 
 
 def test_a_hundred_pages_are_fetched_a_few_at_a_time(api: Api, site: TargetSite):
@@ -168,3 +168,27 @@ def test_a_hundred_pages_are_fetched_a_few_at_a_time(api: Api, site: TargetSite)
     assert stats["jobs"] == {"COMPLETED": 1}
     assert stats["pages"] == {"SUCCEEDED": 100}
     assert stats["polls"] == sum(record.method == "GET" for record in api.emulator.requests)
+
+
+@pytest.mark.parametrize("kind", ["distill", "extract"])
+@pytest.mark.parametrize("path", ["/one", "/none"])
+def test_the_vendors_client_comes_to_its_end(api: Api, site: TargetSite, kind: str, path: str):
+    """Its flow for one slow page, by the reference: POST, then poll until exactly `completed` or `failed`."""
+    url = site.page(path) if path == "/one" else site.origin + path
+    body = {
+        "url": url,
+        **({"schema": {"type": "object", "properties": {"title": {"type": "string"}}}} if kind == "extract" else {}),
+    }
+    job = api.http.post(f"/async/{kind}", json=body).json()["data"]
+    assert job["status"] in {"pending", "processing", "completed", "failed"}
+    for _ in range(2_000):
+        found = api.http.get(f"/async/{kind}/{job['id']}").json()["data"]
+        if found["status"] in {"completed", "failed"}:
+            break
+        assert found["status"] in {"pending", "processing"}
+    assert found["status"] == ("completed" if path == "/one" else "failed")
+    assert ("error" in found) is (path == "/none")
+
+
+def test_batch_jobs_speak_in_upper_case(api: Api, site: TargetSite):
+    assert api.run(site.pages(1))["status"] == "COMPLETED"

@@ -7,7 +7,7 @@ import pytest
 from lxml import html
 from lxml.html import HtmlElement
 
-from thunderbit_dagster.emulator.site import FAILURES, REDIRECTS, Failure, Site, create_app, urls
+from thunderbit_dagster.emulator.site import FAILURES, REDIRECTS, Site, SiteFailure, create_app, urls
 
 GOOD = sorted(
     url.removeprefix("http://site/")
@@ -51,7 +51,7 @@ def test_urls_give_four_groups_with_more_than_a_hundred_addresses_in_all():
 
 def test_every_group_holds_a_failing_page():
     assert {path.partition("/")[0] for path in FAILURES} == {"guides", "reference", "changelog", "products"}
-    assert set(FAILURES.values()) == set(Failure)
+    assert set(FAILURES.values()) == set(SiteFailure)
     assert 8 <= len(FAILURES) <= 10
 
 
@@ -158,20 +158,20 @@ def check_loop(client: httpx.Client, path: str) -> None:
 
 
 CHECKS = {
-    Failure.MISSING: answers(404),
-    Failure.GONE: answers(410),
-    Failure.ERROR: answers(500),
-    Failure.UNAVAILABLE: answers(503),
-    Failure.FORBIDDEN: answers(403),
-    Failure.SLOW: check_slow,
-    Failure.EMPTY: check_empty,
-    Failure.PDF: check_pdf,
-    Failure.LOOP: check_loop,
+    SiteFailure.MISSING: answers(404),
+    SiteFailure.GONE: answers(410),
+    SiteFailure.ERROR: answers(500),
+    SiteFailure.UNAVAILABLE: answers(503),
+    SiteFailure.FORBIDDEN: answers(403),
+    SiteFailure.SLOW: check_slow,
+    SiteFailure.EMPTY: check_empty,
+    SiteFailure.PDF: check_pdf,
+    SiteFailure.LOOP: check_loop,
 }
 
 
 @pytest.mark.parametrize(("path", "failure"), FAILURES.items())
-def test_failing_page_fails_as_named(client: httpx.Client, path: str, failure: Failure):
+def test_failing_page_fails_as_named(client: httpx.Client, path: str, failure: SiteFailure):
     CHECKS[failure](client, path)
 
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from ports import free_port
 
-from thunderbit_dagster.build import builds
 from thunderbit_dagster.cli import main
+from thunderbit_dagster.definitions import builds
 from thunderbit_dagster.emulator.site import Site
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

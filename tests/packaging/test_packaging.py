@@ -16,6 +16,7 @@ Metadata-Version: 2.4
 Name: thunderbit-dagster
 License-Expression: Apache-2.0
 Description-Content-Type: text/markdown
+Provides-Extra: bench
 Provides-Extra: check
 Provides-Extra: dev
 Provides-Extra: distributed
@@ -95,7 +96,7 @@ def test_a_wheel_with_a_fault_is_noticed(wheel, change, fault):
     [
         ({"without": ["LICENSE"]}, "lacks LICENSE"),
         ({"tracked": ["docs/new.md"]}, "lacks docs/new.md"),
-        ({"extra": ["demo-data/x"]}, "has demo-data/x"),
+        ({"extra": ["data/x"]}, "has data/x"),
         ({"extra": ["tests/__pycache__/a.pyc"]}, "__pycache__"),
     ],
 )

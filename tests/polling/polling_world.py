@@ -20,6 +20,7 @@ import dagster as dg
 from thunderbit_dagster import Crawl, Distill, ThunderbitResource
 from thunderbit_dagster.ledger.records import AnyRecord, Collected, JobShare, Progress, Sealed, to_metadata
 from thunderbit_dagster.polling import sensor
+from thunderbit_dagster.polling.definition import build_job_sensor
 
 KEY = "tb_0123456789abcdef0123456789abcdef"
 PLENTY = 1_000_000
@@ -129,7 +130,7 @@ class Sensor:
     def tick(self, after: float = 0.0):
         """One tick, so many seconds later; how long it took is in `seconds`."""
         self.now += after
-        definition = sensor.build_job_sensor(self.crawls, minimum_interval_seconds=30, tick_seconds=self.tick_seconds)
+        definition = build_job_sensor(self.crawls, minimum_interval_seconds=30, tick_seconds=self.tick_seconds)
         thunderbit = ThunderbitResource(
             api_key=self.key, base_url=self.base_url, requests_per_minute=self.requests_per_minute
         )

@@ -11,11 +11,11 @@ sys.path.append(str(Path(__file__).parents[1] / "shared"))
 import crawl_world
 
 from thunderbit_dagster import ThunderbitResource
-from thunderbit_dagster.submission import guard
+from thunderbit_dagster.runs import lock
 
 
 def run(spec) -> None:
-    guard.WAIT_SECONDS = spec["wait_seconds"]
+    lock.WAIT_SECONDS = spec["wait_seconds"]
     thunderbit = ThunderbitResource(
         api_key=spec["key"], base_url=spec["base_url"], requests_per_minute=crawl_world.PLENTY
     )

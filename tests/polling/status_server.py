@@ -30,6 +30,8 @@ def answer(number: int, kind: str) -> bytes | None:
         return response(status, json.dumps({"success": False, "error": {"code": code, "message": kind}}).encode())
     state = "COMPLETED" if kind == "done" else "PROCESSING"
     job = {"id": f"batch_{number:06d}_{kind}", "status": state, "total": 10, "completed": 4, "failed": 0, "results": []}
+    if kind == "done":
+        job["completedAt"] = "2020-01-01T00:00:00Z"  # long before anybody asked
     return response(200, json.dumps({"success": True, "data": job}).encode())
 
 

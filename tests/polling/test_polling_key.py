@@ -5,8 +5,8 @@ import time
 import pytest
 from polling_world import KEY, Ledger, Sensor, crawl, job_name, keys
 
-from thunderbit_dagster.polling.pace import LONGEST
-from thunderbit_dagster.polling.refusal import PROBE_SECONDS, KeyRefusedError
+from thunderbit_dagster.jobs.state import LONGEST
+from thunderbit_dagster.polling.refused_key import PROBE_SECONDS, KeyRefusedError
 from thunderbit_dagster.polling.sensor import WORKERS
 
 OTHER_KEY = "tb_" + "f" * 32

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polling_world import Ledger, Sensor, crawl, job_name, keys
 
-from thunderbit_dagster.ledger.log import Entry, LedgerReader, newest_progress
+from thunderbit_dagster.jobs.state import LONGEST
+from thunderbit_dagster.ledger.event_log import SUBMISSIONS_KEY, Entry, LedgerReader, newest_progress
 from thunderbit_dagster.ledger.records import RECORD_KEY, Collected, JobShare, Progress, Sealed
+from thunderbit_dagster.polling.collect_requests import MAX_ATTEMPTS
 from thunderbit_dagster.polling.cursor import MARKS, Cursor, pack_marks, read_cursor
-from thunderbit_dagster.polling.pace import LONGEST
-from thunderbit_dagster.polling.ready import MAX_ATTEMPTS
-from thunderbit_dagster.polling.watch import SETTLE_SECONDS, UNREADABLE_SECONDS, read_watch
+from thunderbit_dagster.polling.open_submissions import SETTLE_SECONDS, UNREADABLE_SECONDS, read_crawl_jobs
 
 NOW = 1_780_000_000.0
 LATER = 2 * SETTLE_SECONDS
@@ -61,9 +61,11 @@ def test_a_job_that_runs_for_long_does_not_have_the_progress_of_others_read_agai
         ledger.seal("p00001", [job_name(number)], at=now, submission=f"s{number}")
         ledger.progress("p00001", job_name(number), at=now, status="COMPLETED")
         ledger.collect("p00001", submission=f"s{number}")
+    of_others = len(instance.fetch_observations(dg.AssetRecordsFilter(SUBMISSIONS_KEY), limit=1_000).records)
     read = events_read(monkeypatch)
     Sensor(instance, [docs], api.base_url, now=now).tick(after=LATER)
-    assert read[:3] == [60, 59, 0]  # seals and what was collected, none of the observations
+    # What all crawls share (this one wrote none of it), seals, what was collected, and none of the observations.
+    assert read[:4] == [of_others, 60, 59, 0]
 
 
 def place_of(instance, docs, asset):
@@ -123,7 +125,7 @@ def test_no_submission_is_skipped_however_late_its_events_show(seed):
     log, low = LateLog(crawl(names), events), 0
     while log.now < events[-1][2] + 3 * SETTLE_SECONDS:
         log.now += draw.uniform(1, 80)
-        watch = read_watch(log, low, log.now)
+        watch = read_crawl_jobs(log, low, log.now)
         assert watch.low >= low
         low = watch.low
         sealed = {e.partition_key for name, e, shows in events if name == "submissions" and shows <= log.now}
@@ -170,8 +172,8 @@ def test_a_record_that_cannot_be_read_holds_the_log_for_a_week_and_no_longer(ins
     docs = crawl(keys(1))
     spoil(instance, docs, "submissions", "p00000")
     reader, place = LedgerReader(instance, docs), place_of(instance, docs, "submissions")
-    assert read_watch(reader, 0, time.time() + LATER).low < place
-    assert read_watch(reader, 0, time.time() + UNREADABLE_SECONDS + LATER).low == place
+    assert read_crawl_jobs(reader, 0, time.time() + LATER).low < place
+    assert read_crawl_jobs(reader, 0, time.time() + UNREADABLE_SECONDS + LATER).low == place
 
 
 # The last word on a job.
@@ -232,6 +234,6 @@ def test_a_mark_that_many_crawls_share_loses_no_submission_of_any(instance, api,
 def test_a_share_of_a_job_is_read_as_it_was_sealed(instance):
     docs = crawl(keys(1))
     Ledger(instance, docs).seal("p00000", ["distill/x"], at=NOW)
-    watch = read_watch(LedgerReader(instance, docs), 0, NOW)
+    watch = read_crawl_jobs(LedgerReader(instance, docs), 0, NOW)
     assert watch.open[0].sealed.jobs == (JobShare(job="distill/x", rows=10, size=10, at=NOW),)
-    assert watch.jobs()["distill/x"].deadline == NOW + docs.job_deadline.total_seconds()
+    assert watch.jobs["distill/x"].deadline == NOW + docs.job_deadline.total_seconds()

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.emulator import Rule
 from thunderbit_dagster.partitions import URLS, Partition
-from thunderbit_dagster.run import range_tags
-from thunderbit_dagster.submission import guard
-from thunderbit_dagster.submission.guard import Submitting, ahead, held_by, submitting_tag
+from thunderbit_dagster.runs import lock
+from thunderbit_dagster.runs.lock import Submitting, earlier_runs, locked_partitions, submitting_tag
+from thunderbit_dagster.runs.partitions import range_tags
 
 
 class OtherProcess:
@@ -84,7 +84,7 @@ def in_the_middle_of_the_post(action):
 
 def sending(docs):
     """How many runs say that they are submitting."""
-    wanted = dg.RunsFilter(tags={submitting_tag(docs.crawl): guard.SENDING}, statuses=guard.UNDER_WAY)
+    wanted = dg.RunsFilter(tags={submitting_tag(docs.crawl): lock.SENDING}, statuses=lock.UNDER_WAY)
     return len(docs.instance.get_run_records(wanted))
 
 
@@ -155,7 +155,7 @@ def test_a_click_that_waits_too_long_fails_before_it_pays_and_names_the_other_ru
     assert docs.posts == 2
 
 
-def earlier_run(docs, *, keys=("all",), state=guard.SENDING, status=dg.DagsterRunStatus.STARTED):
+def earlier_run(docs, *, keys=("all",), state=lock.SENDING, status=dg.DagsterRunStatus.STARTED):
     """A run that announced itself, in some state."""
     where = {"dagster/partition": keys[0]} if len(keys) == 1 else range_tags(keys[0], keys[-1])
     run = dg.DagsterRun(job_name="any", status=status, tags={**where, submitting_tag(docs.crawl): state, RUN_KEY: "x"})
@@ -166,16 +166,16 @@ def earlier_run(docs, *, keys=("all",), state=guard.SENDING, status=dg.DagsterRu
 @pytest.mark.parametrize(
     ("state", "status", "blocks"),
     [
-        (guard.SENDING, dg.DagsterRunStatus.STARTED, True),
-        (guard.SENDING, dg.DagsterRunStatus.CANCELING, True),
-        (guard.DONE, dg.DagsterRunStatus.STARTED, False),
-        (guard.SENDING, dg.DagsterRunStatus.FAILURE, False),
-        (guard.SENDING, dg.DagsterRunStatus.CANCELED, False),
-        (guard.SENDING, dg.DagsterRunStatus.NOT_STARTED, False),
+        (lock.SENDING, dg.DagsterRunStatus.STARTED, True),
+        (lock.SENDING, dg.DagsterRunStatus.CANCELING, True),
+        (lock.DONE, dg.DagsterRunStatus.STARTED, False),
+        (lock.SENDING, dg.DagsterRunStatus.FAILURE, False),
+        (lock.SENDING, dg.DagsterRunStatus.CANCELED, False),
+        (lock.SENDING, dg.DagsterRunStatus.NOT_STARTED, False),
     ],
 )
 def test_only_a_run_that_is_still_sending_holds_others_back(*, line, pages, monkeypatch, state, status, blocks):
-    monkeypatch.setattr(guard, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(lock, "WAIT_SECONDS", 0.0)
     docs = line(one_partition(pages.urls(1)))
     earlier_run(docs, state=state, status=status)
     time.sleep(0.01)  # so that the runs have not started at the same moment
@@ -184,7 +184,7 @@ def test_only_a_run_that_is_still_sending_holds_others_back(*, line, pages, monk
 
 
 def test_a_run_over_other_partitions_holds_nobody_back(line, pages, monkeypatch):
-    monkeypatch.setattr(guard, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(lock, "WAIT_SECONDS", 0.0)
     docs = line(crawl({name: pages.urls(1) for name in "abcd"}))
     earlier_run(docs, keys=("a", "b", "c"))
     assert docs.submit("d").success
@@ -196,7 +196,7 @@ def test_a_run_says_that_it_is_done_also_when_it_fails(line, pages):
     docs = line(one_partition(pages.urls(1)), Rule("status", method="POST", route="/batch/*", status=402))
     run = docs.submit()
     assert not run.success
-    assert docs.instance.get_run_by_id(run.run_id).tags[submitting_tag(docs.crawl)] == guard.DONE
+    assert docs.instance.get_run_by_id(run.run_id).tags[submitting_tag(docs.crawl)] == lock.DONE
 
 
 runs = st.builds(
@@ -211,5 +211,9 @@ runs = st.builds(
 def test_of_runs_that_see_each_other_exactly_one_sends_a_partition(together):
     partition = Partition("a", {URLS: "a"})
     wanting = [run for run in together if run.covers(partition)]
-    free = [run for run in wanting if not held_by([partition], ahead(run, [one for one in wanting if one != run]))]
+    free = [
+        run
+        for run in wanting
+        if not locked_partitions([partition], earlier_runs(run, [one for one in wanting if one != run]))
+    ]
     assert len(free) == min(1, len(wanting))

@@ -9,7 +9,7 @@ from thunderbit_dagster.api.budget import MemoryBudget
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.retry import RetryPolicy
 from thunderbit_dagster.collection.wait import Waiter
-from thunderbit_dagster.polling.pace import Watched
+from thunderbit_dagster.jobs.state import JobState
 
 NOW = 1_780_000_000.0
 NOWHERE = "http://127.0.0.1:9/openapi/v1"
@@ -24,7 +24,7 @@ def waited(base_url, kinds):
 
     with ThunderbitClient(KEY, base_url=base_url, budget=MemoryBudget(PLENTY), retry=RetryPolicy(attempts=1)) as client:
         waiter = Waiter(client, logging.getLogger("test"), 3_600.0, told.append, clock=lambda: clock[0], sleep=sleep)
-        jobs = {job_name(n, kind): Watched(job_name(n, kind), 10, NOW) for n, kind in enumerate(kinds)}
+        jobs = {job_name(n, kind): JobState(job_name(n, kind), 10, NOW) for n, kind in enumerate(kinds)}
         waiter.wait(waiter.look(jobs))
     return {one.job: one.status for one in told}, clock[0] - NOW
 

@@ -23,14 +23,12 @@ from dagster._core.execution.api import execute_run
 
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.models import JobRef
-from thunderbit_dagster.build import submit_job_name
 from thunderbit_dagster.collection import asset as collection_asset
 from thunderbit_dagster.collection.wait import Waiter
-from thunderbit_dagster.emulator import Job, Rule
+from thunderbit_dagster.emulator import DEMO_KEY, ApiKey, EmulatedJob, Rule
 from thunderbit_dagster.emulator.faults import FaultPlan
-from thunderbit_dagster.ledger.fold import Submission, fold
-from thunderbit_dagster.ledger.log import Entry, LedgerReader
-from thunderbit_dagster.ledger.notices import NOTICES_KEY
+from thunderbit_dagster.ledger.event_log import Entry, LedgerReader
+from thunderbit_dagster.ledger.notifications import WEBHOOKS_KEY
 from thunderbit_dagster.ledger.records import (
     Intent,
     Notified,
@@ -40,12 +38,15 @@ from thunderbit_dagster.ledger.records import (
     SubmissionRecord,
     to_metadata,
 )
-from thunderbit_dagster.polling.sensor import SUBMISSIONS_TAG, collect_job_name
-from thunderbit_dagster.run import range_tags
-from thunderbit_dagster.submission import guard
-from thunderbit_dagster.urls import canonical_url, refusal
+from thunderbit_dagster.ledger.submissions import Submission, fold
+from thunderbit_dagster.polling.collect_runs import SUBMISSIONS_TAG
+from thunderbit_dagster.runs import lock
+from thunderbit_dagster.runs.names import collect_job_name, submit_job_name
+from thunderbit_dagster.runs.partitions import range_tags
+from thunderbit_dagster.urls import canonical_url, url_refusal
 
 KEYS = ("a", "b", "c")
+SECOND_KEY = "tb_" + "2" * 32
 STALE = 2_000.0
 """Longer than a dead run is taken for living, and than the longest pause between two tries."""
 LIVING = {dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED}
@@ -82,6 +83,8 @@ class Seen:
     """A published partition as it was read."""
 
     submission: str | None
+    submitted_at: str
+    """When its last job was accepted; empty without a job."""
     consistent: bool
     succeeded: Counter[str]
     failed: Counter[str]
@@ -100,6 +103,8 @@ class World:
     pages: Pages
     policy: str
     lists: dict[str, list[str]] = field(default_factory=lambda: {key: [] for key in KEYS})
+    keys: tuple[str, ...] = KEYS
+    """Of the crawl as it is defined now."""
     post_faults: deque[Rule] = field(default_factory=deque)
     read_faults: deque[Rule] = field(default_factory=deque)
     crash: Crash | None = None
@@ -115,6 +120,10 @@ class World:
     observed: list[Entry] = field(default_factory=list)
     folded: dict[str, list[Submission]] = field(default_factory=dict)
     last_seal: Entry | None = None
+    foreign: set[str] = field(default_factory=set)
+    """Submissions of the second deployment."""
+    is_second: bool = False
+    """Whether the second deployment is at work: nothing breaks for it, and its jobs are not ours."""
 
     @contextmanager
     def running(self) -> Iterator[World]:
@@ -122,21 +131,29 @@ class World:
         home.mkdir(parents=True)
         with ExitStack() as stack:
             self.instance = stack.enter_context(new_instance(home, spare=True))
-            self.emulator = stack.enter_context(new_emulator(self.pages))
-            name = {key: (lambda key=key: list(self.lists[key])) for key in KEYS}
+            second = ApiKey(SECOND_KEY, account=ApiKey(DEMO_KEY).account_name)
+            self.emulator = stack.enter_context(new_emulator(self.pages, keys=[second]))
             thunderbit = resource(self.emulator, on_lost_reply=self.policy)
-            self.line = Line(self.instance, self.emulator, self.root, [crawl(name, batch_size=2)], thunderbit)
+            crawls = [crawl(self._sources(), batch_size=2)]
+            self.line = Line(self.instance, self.emulator, self.root, crawls, thunderbit)
             self.reader = LedgerReader(self.instance, self.line.crawl)
+            elsewhere = self.root / "second"
+            elsewhere.mkdir()
+            instance = stack.enter_context(new_instance(elsewhere, spare=True))
+            self.second = Line(instance, self.emulator, self.root, crawls, thunderbit)
             stack.enter_context(mock.patch.object(FaultPlan, "for_request", self._faults_for))
             stack.enter_context(mock.patch.object(ThunderbitClient, "submit", self._watched(ThunderbitClient.submit)))
             stack.enter_context(mock.patch.object(collection_asset, "Waiter", self._quick_waiter()))
-            stack.enter_context(mock.patch.object(guard, "WAIT_SECONDS", 0.0))
+            stack.enter_context(mock.patch.object(lock, "WAIT_SECONDS", 0.0))
             yield self
+
+    def _sources(self) -> dict[str, Callable[[], list[str]]]:
+        return {key: (lambda key=key: list(self.lists[key])) for key in self.keys}
 
     # What may go wrong
 
     def _faults_for(self, method: str, route: str) -> list[Rule]:
-        if not route.startswith("/batch"):
+        if self.is_second or not route.startswith("/batch"):
             return []
         faults = {"POST": self.post_faults, "GET": self.read_faults}.get(method)
         return [faults.popleft()] if faults else []
@@ -145,8 +162,11 @@ class World:
         """Notes which job the API made of which intent, whatever the client learns of it."""
 
         def watched(client, *arguments, **options):
+            if self.is_second:
+                return submit(client, *arguments, **options)
             before = len(self.emulator.jobs)
             intent = self._newest_intent()
+            self._check_moved(intent)
             try:
                 return submit(client, *arguments, **options)
             finally:
@@ -209,6 +229,49 @@ class World:
                 self.torn |= set(KEYS)
             self._note_seals()
 
+    def change_shards(self, number: int) -> None:
+        """The same URLs in so many partitions from now on; what waits for one that is gone cannot begin."""
+        listed = [url for key in KEYS for url in self.lists[key]]
+        self.keys = KEYS[:number]
+        for at, key in enumerate(KEYS):
+            self.lists[key][:] = [url for url in listed if sum(map(ord, url)) % number == at]
+        self.line.crawls = self.second.crawls = [crawl(self._sources(), batch_size=2, name=self.line.crawl.name)]
+        for run in [run for run in self.queue if not set(_keys(run)) <= set(self.keys)]:
+            self.queue.remove(run)
+            self.instance.report_run_failed(run)
+
+    @noted
+    def second_deployment(self, *keys: str) -> None:
+        """Another instance with the same crawl and the same store crawls, without a fault, to its end."""
+        self._note_lists()
+        self.is_second, second = True, self.second
+        try:
+            assert second.submit(*self.defined(keys)).success
+            second.until_jobs_end()
+            assert all(run.success for run in second.tick_and_launch())
+        finally:
+            self.is_second = False
+        for key in self.keys:
+            pair = self.line.store.pair(self.line.crawl.name, {"urls": key})
+            ours = {submission.id for submission in self.histories()[key]}
+            if pair.submission_id and pair.submission_id not in ours | self.foreign:
+                self.foreign.add(pair.submission_id)
+                self.promised[pair.submission_id] = Counter(self.lists[key])
+
+    def defined(self, keys: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the keys that the crawl has now, or its first."""
+        return tuple(key for key in keys if key in self.keys) or self.keys[:1]
+
+    def rotate_the_key(self) -> None:
+        """The account's other key from now on."""
+        key = SECOND_KEY if self.line.thunderbit.api_key == DEMO_KEY else DEMO_KEY
+        self.line.thunderbit = resource(self.emulator, api_key=key, on_lost_reply=self.policy)
+
+    def delete(self, run: dg.DagsterRun) -> None:
+        """What cleaning up does to a run, whether or not it ever ran."""
+        self.queue = [one for one in self.queue if one.run_id != run.run_id]
+        self.instance.delete_run(run.run_id)
+
     def find_the_dead(self) -> None:
         """What Dagster does about a run whose process is gone."""
         for run_id in self.dead:
@@ -218,10 +281,10 @@ class World:
         self.dead.clear()
 
     def submit(self, *keys: str) -> bool:
-        return self.execute(submit_job_name(self.line.crawl), keys)
+        return self.execute(submit_job_name(self.line.crawl), self.defined(keys))
 
     def collect(self, *keys: str) -> bool:
-        return self.execute(collect_job_name(self.line.crawl), keys)
+        return self.execute(collect_job_name(self.line.crawl), self.defined(keys))
 
     @noted
     def backfill(self, *keys: str) -> None:
@@ -230,7 +293,7 @@ class World:
         crash, self.crash = self.crash, None
         try:
             with crash.armed(self.instance) if crash else ExitStack():
-                self.line.materialize_all(*keys, tags={"dagster/backfill": "backfill-1"})
+                self.line.materialize_all(*self.defined(keys), tags={"dagster/backfill": "backfill-1"})
         except CrashError:
             living = [run for run in self.instance.get_runs() if run.status in LIVING]
             self.dead |= {run.run_id for run in living} - {run.run_id for run in self.queue}
@@ -267,19 +330,19 @@ class World:
             self.queue.append(self._create(request.job_name, tags, request.run_config))
 
     @noted
-    def notify(self, job: Job, *, intent: bool) -> None:
+    def notify(self, job: EmulatedJob, *, intent: bool) -> None:
         """What the webhook receiver reports of a job."""
         intents = {made: name for name, made in self.jobs_of.items()}
         call = Notified(
             job=f"{job.kind.value}/{job.id}",
             status=job.status.value,
-            intent_id=intents[job.id] if intent else None,
+            intent_id=intents.get(job.id) if intent else None,
             at=time.time(),
         )
-        self.instance.report_runless_asset_event(dg.AssetObservation(NOTICES_KEY, metadata=to_metadata(call)))
+        self.instance.report_runless_asset_event(dg.AssetObservation(WEBHOOKS_KEY, metadata=to_metadata(call)))
 
     @noted
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: EmulatedJob) -> None:
         self.read_faults.clear()
         with self.line.client() as client:
             client.cancel_job(JobRef(job.kind, job.id))
@@ -332,6 +395,7 @@ class World:
         rows = {table: store.read(name, table, {"urls": key}).to_pylist() for table in ("succeeded", "failed")}
         return Seen(
             submission=pair.submission_id,
+            submitted_at=pair.succeeded.metadata.get("submission_time", ""),
             consistent=pair.consistent,
             succeeded=Counter(row["url"] for row in rows["succeeded"]),
             failed=Counter(row["url"] for row in rows["failed"]),
@@ -379,6 +443,22 @@ class World:
                 )
                 assert set(paid.values()) <= {1}, f"{key}: paid twice in submission {submission.id}"
 
+    def _check_moved(self, intent_id: str) -> None:
+        """No URL is sent that an open job holds for a key which lists it no more."""
+        sent = {
+            entry.partition_key: {page(item.url) for item in entry.record.items}
+            for entry in self.entries()
+            if isinstance(entry.record, Intent) and entry.record.intent_id == intent_id
+        }
+        for holder, submissions in self.histories().items():
+            if not submissions or holder in sent or self.is_collected(holder):
+                continue
+            listed = {page(url) for url in self.lists[holder]}
+            posts = [post for post in submissions[-1].running if not post.lost]
+            held = {page(item.url) for post in posts for item in post.intent.items} - listed
+            for key, urls in sent.items():
+                assert not urls & held, f"{key}: sent again although a job of {holder} holds it"
+
     def _check_published(self, key: str, submissions: list[Submission]) -> None:
         now = self.read(key)
         before = self.seen.get(key)
@@ -389,7 +469,7 @@ class World:
             assert key in self.torn, f"{key}: half of a pair was published without a crash between the halves"
             return
         ids = [submission.id for submission in submissions]
-        assert now.submission in ids, f"{key}: rows of no submission"
+        assert now.submission in {*ids, *self.foreign}, f"{key}: rows of no submission"
         promised = self.promised.get(now.submission, Counter())
         assert len(set(now.positions)) == len(now.positions), f"{key}: a position has two rows"
         assert promised <= now.rows, f"{key}: rows are missing: {promised - now.rows}"
@@ -397,7 +477,10 @@ class World:
         foreign = {url: count for url, count in now.rows.items() if count > known.get((key, url), 0)}
         assert not foreign, f"{key}: rows that nobody listed: {foreign}"
         if before:
-            assert ids.index(before.submission) <= ids.index(now.submission), f"{key}: an older submission returned"
+            if before.submission in ids and now.submission in ids:
+                assert ids.index(before.submission) <= ids.index(now.submission), f"{key}: an older submission returned"
+            elif before.submitted_at and now.submitted_at:
+                assert before.submitted_at <= now.submitted_at, f"{key}: an older submission returned"
             if before.submission == now.submission:
                 assert before.rows <= now.rows, f"{key}: rows were lost: {before.rows - now.rows}"
                 assert before.succeeded <= now.succeeded, f"{key}: pages were lost: {before.succeeded - now.succeeded}"
@@ -418,20 +501,24 @@ class World:
         self.check()
         for job in self.line.jobs:
             self.notify(job, intent=True)
-        if not self.submit(*KEYS):
+        if not self.submit(*self.keys):
             self.policy = "resubmit"
             self.line.thunderbit = resource(self.emulator, on_lost_reply="resubmit")
-            assert self.submit(*KEYS), "a run without faults does not submit"
+            assert self.submit(*self.keys), "a run without faults does not submit"
         self.line.until_jobs_end()
         for _ in range(6):
             self.tick(STALE)
             self.work()
-        for key in KEYS:
+        for key in self.keys:
             if not self.is_collected(key):
-                assert self.collect(key), f"{key} cannot be collected"
+                assert self.collect(key) or self.is_superseded(key), f"{key} cannot be collected"
+        for key in [key for key in self.keys if self.read(key).submission in self.foreign]:
+            assert self.submit(key), f"{key} cannot be crawled anew"
+            self.line.until_jobs_end()
+            assert self.collect(key), f"{key} cannot be collected"
         self.torn.clear()
         self.check()
-        for key in KEYS:
+        for key in self.keys:
             assert self.is_collected(key)
             now = self.read(key)
             assert now.submission == self.histories()[key][-1].id, f"{key}: the newest submission is not published"
@@ -454,17 +541,26 @@ class World:
         while self.queue:
             self.work_on(self.queue.pop(0))
 
+    def is_superseded(self, key: str) -> bool:
+        """Whether the second deployment published something newer, and our submission was closed for it."""
+        return self.read(key).submission in self.foreign and self.is_collected(key)
+
     def is_collected(self, key: str) -> bool:
         collected = self.reader.collected([key]).get(key)
         return collected is not None and collected.submission_id == self.histories()[key][-1].id
 
 
 def page(url: str) -> str:
-    return url if refusal(url, allow_private=True) else canonical_url(url)
+    return url if url_refusal(url, allow_private=True) else canonical_url(url)
+
+
+def _keys(run: dg.DagsterRun) -> list[str]:
+    ends = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    return [key for key in (run.tags.get("dagster/partition"), *ends) if key]
 
 
 def _ids(tags: dict[str, str]) -> list[str]:
     return [one for name, ids in tags.items() if name.startswith(SUBMISSIONS_TAG) for one in ids.split(",")]
 
 
-__all__ = ["KEYS", "CrashError", "Job", "Rule", "Sealed", "World", "page"]
+__all__ = ["KEYS", "CrashError", "EmulatedJob", "Rule", "Sealed", "World", "page"]

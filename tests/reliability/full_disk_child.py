@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kill_child import Account, Line, all_collected, declare, open_instance, resource
 
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.event_log import LedgerReader
 
 KEY = "a"
 

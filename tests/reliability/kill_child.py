@@ -21,7 +21,7 @@ from crawl_world import Line, crawl, resource
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from thunderbit_dagster.ledger.log import LedgerReader
+from thunderbit_dagster.ledger.event_log import LedgerReader
 
 CRASH_AT = "RELIABILITY_CRASH_AT"
 CHILD_ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "shared")}

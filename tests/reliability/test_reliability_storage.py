@@ -99,7 +99,7 @@ def test_a_rename_that_is_refused_half_way_is_named_and_the_next_run_repairs_the
     with mock.patch.object(StagedFile, "publish", refused):
         [run] = docs.tick_and_launch()
     _, reasons = failure_of(run)
-    assert "Its failed table is new already and its succeeded table is the old one" in reasons["all"]
+    assert "Its failed table is already new and its succeeded table is still the old one" in reasons["all"]
     assert docs.urls("succeeded") == before
     assert not docs.store.pair(docs.crawl.name, {"urls": "all"}).consistent
     assert not list(tmp_path.rglob("*.part"))

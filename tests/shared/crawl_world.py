@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,12 +22,12 @@ from thunderbit_dagster.api.budget import MemoryBudget
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import Plan
 from thunderbit_dagster.api.models import JobRef
-from thunderbit_dagster.build import submit_job_name
 from thunderbit_dagster.collection import asset
 from thunderbit_dagster.collection.wait import Waiter
-from thunderbit_dagster.emulator import Emulator, Faults, Job
+from thunderbit_dagster.emulator import EmulatedJob, Emulator, Faults
 from thunderbit_dagster.polling import sensor
-from thunderbit_dagster.run import range_tags
+from thunderbit_dagster.runs.names import SENSOR_NAME, collect_job_name, submit_job_name
+from thunderbit_dagster.runs.partitions import range_tags
 
 if TYPE_CHECKING:
     from dagster._core.definitions.sensor_definition import SensorExecutionData
@@ -58,6 +59,8 @@ class Pages:
     def __init__(self) -> None:
         self.html: dict[str, str] = {}
         self.asked: list[str] = []
+        self.headers: dict[str, Mapping[str, str]] = {}
+        """Of the newest request for each path."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
@@ -94,6 +97,7 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             pages.asked.append(self.path)
+            pages.headers[self.path] = dict(self.headers.items())
             title = f"Page {self.path}"
             known = self.path.startswith("/ok/") or self.path in pages.html
             html = pages.html.get(self.path, _ARTICLE.format(title))
@@ -171,6 +175,7 @@ class Line:
         self._jobs_before = len(self.emulator.jobs)
         self._requests_before = len(self.emulator.requests)
         self.store = ParquetStore(self.root / "data")
+        self._loaded: tuple[tuple[object, ...], dg.RepositoryDefinition] | None = None
 
     @property
     def crawl(self) -> Crawl:
@@ -184,12 +189,17 @@ class Line:
 
     @property
     def repository(self) -> dg.RepositoryDefinition:
-        return self.definitions.get_repository_def()
+        """As a code server holds it: loaded anew only where what it is made of has changed."""
+        made_of = (*self.crawls, self.thunderbit, self.store, self.tick_seconds)
+        loaded = self._loaded
+        if not loaded or len(loaded[0]) != len(made_of) or any(map(operator.is_not, loaded[0], made_of)):
+            loaded = self._loaded = (made_of, self.definitions.get_repository_def())
+        return loaded[1]
 
     # The account
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[EmulatedJob]:
         """The batch jobs of this line, oldest first."""
         return self.emulator.jobs[self._jobs_before :]
 
@@ -221,7 +231,7 @@ class Line:
 
     def collect(self, *keys: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
         """A run of the collect job, launched by hand."""
-        return self.run(sensor.collect_job_name(self.crawl), *keys, tags=tags)
+        return self.run(collect_job_name(self.crawl), *keys, tags=tags)
 
     def run(self, job: str, *keys: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
         keys = keys or self._all_keys()
@@ -267,7 +277,7 @@ class Line:
             ) as context,
             dg.partition_loading_context(dynamic_partitions_store=self.instance),
         ):
-            result = repository.get_sensor_def(sensor.SENSOR_NAME).evaluate_tick(context)
+            result = repository.get_sensor_def(SENSOR_NAME).evaluate_tick(context)
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         self.cursor = result.cursor

@@ -45,7 +45,7 @@ class RealDagster:
     children: Children
     home: Path
 
-    def until(self, reached: Callable[[], bool], what: str, seconds: float = 180) -> None:
+    def until(self, reached: Callable[[], bool], what: str, seconds: float = 300) -> None:
         """Wait for something that the daemon does; fail when a process ends or the time is over."""
         stop_by = time.monotonic() + seconds
         while not reached():

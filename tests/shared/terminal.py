@@ -62,10 +62,12 @@ class Terminal:
         server = self.servers.pop(port)
         try:
             server.check()
+            assert server.log is not None
+            # Before the stop: a run that Dagster is just launching fails with it.
+            said = server.log.read_text()
         finally:
             server.stop()
-        assert server.log is not None
-        assert "Traceback" not in server.log.read_text()
+        assert "Traceback" not in said
 
     def says(self, text: str) -> str:
         """A text of the page, as this reader types it."""

@@ -240,7 +240,7 @@ def test_a_pair_published_by_half_is_seen_and_said(tmp_path, monkeypatch, only_h
     store = ParquetStore(tmp_path / "data" if sink is StagedFile else f"memory://half-{second}")
     publish(store, "old")
     only_half(sink)
-    with pytest.raises(PublishError, match=r"succeeded table of docs .*failed table is new already"):
+    with pytest.raises(PublishError, match=r"succeeded table of docs .*failed table is already new"):
         publish(store, second)
     monkeypatch.undo()
     pair = store.pair("docs", GUIDES)
@@ -265,7 +265,7 @@ def test_a_disk_that_takes_no_more_is_reported_and_the_old_partition_stays(local
 
 @pytest.mark.parametrize(
     ("number", "advice"),
-    [(errno.ENOSPC, "Free space"), (errno.EROFS, "right to write"), (errno.EIO, "can be reached")],
+    [(errno.ENOSPC, "Free space"), (errno.EROFS, "write permission"), (errno.EIO, "can be reached")],
 )
 def test_a_refusal_at_the_sync_says_what_to_do(local, tmp_path, monkeypatch, number, advice):
     publish(local, "old")

@@ -1,6 +1,7 @@
 import datetime as dt
 import json
 import pickle
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -9,16 +10,12 @@ from hypothesis import strategies as st
 from storage_rows import GUIDES, NOON, failed, publish, succeeded
 
 from thunderbit_dagster.storage import writer as writer_module
-from thunderbit_dagster.storage.errors import InvalidRowError, PartitionNotFoundError, StorageError
-from thunderbit_dagster.storage.schema import (
-    FAILED,
-    SCHEMA_VERSION,
-    SCHEMAS,
-    SUCCEEDED,
-    canonical_json,
-    content_hash,
-    repair_text,
-)
+from thunderbit_dagster.storage.errors import DamagedFileError, InvalidRowError, PartitionNotFoundError, StorageError
+from thunderbit_dagster.storage.schema import SCHEMA_VERSION, SCHEMAS, canonical_json, content_hash, repair_text
+from thunderbit_dagster.storage.store import ParquetStore
+
+SUCCEEDED = SCHEMAS["succeeded"]
+FAILED = SCHEMAS["failed"]
 
 # Every code point, lone surrogates and NUL among them.
 texts = st.text(st.characters(), max_size=30)
@@ -212,6 +209,43 @@ def test_row_groups_are_cut_by_bytes_and_by_rows(local, monkeypatch):
             writer.write_succeeded(succeeded(position, markdown="x" * 1_000))
         writer.commit({})
     assert pa.parquet.read_metadata(path).num_row_groups == 3
+
+
+def test_rows_come_in_batches_of_the_file_with_the_columns_that_it_has(store, monkeypatch):
+    monkeypatch.setattr(writer_module, "MAX_GROUP_ROWS", 4)
+    publish(store, "1", ok=10, bad=0, title="T")
+    batches = list(store.batches("docs", "succeeded", GUIDES, {"position", "title", "colour"}))
+    assert [batch.num_rows for batch in batches] == [4, 4, 2]
+    assert [row for batch in batches for row in batch.to_pylist()] == [
+        {"title": "T", "position": number} for number in range(10)
+    ]
+    with pytest.raises(PartitionNotFoundError):
+        next(store.batches("docs", "succeeded", {**GUIDES, "urls": "other"}, ["url"]))
+
+
+def test_rows_in_batches_are_never_of_two_versions(monkeypatch):
+    monkeypatch.setattr(writer_module, "MAX_GROUP_ROWS", 1)
+    store = ParquetStore("memory://batches")
+    publish(store, "old", markdown="x" * 100_000)
+    batches = store.batches("docs", "succeeded", GUIDES, ["markdown"])
+    next(batches)
+    publish(store, "new")
+    with pytest.raises(StorageError, match="precondition"):
+        list(batches)
+
+
+@pytest.mark.parametrize("length", [0, 3, -1])
+def test_a_file_that_is_cut_short_is_told_from_a_store_that_cannot_be_read(local, length):
+    publish(local, "1")
+    path = Path(local.uri("docs", "failed", GUIDES).removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(DamagedFileError, match="Could not read file://"):
+        local.footer("docs", "failed", GUIDES)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageError) as caught:
+        local.footer("docs", "failed", GUIDES)
+    assert not isinstance(caught.value, DamagedFileError)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from storage_rows import GUIDES, publish
 
 from thunderbit_dagster.storage.drift import conform, differences
 from thunderbit_dagster.storage.errors import InvalidKeyError, InvalidRowError, SchemaDriftError, StorageError
-from thunderbit_dagster.storage.schema import SCHEMAS, SUCCEEDED, extracting
+from thunderbit_dagster.storage.schema import SCHEMAS, extracting
+
+SUCCEEDED = SCHEMAS["succeeded"]
 
 TEXT = pa.string()
 OLD_ITEM = pa.struct([("name", TEXT), ("price", pa.float64()), ("maker", pa.struct([("name", TEXT)]))])

@@ -34,6 +34,13 @@ def test_median_and_p90_are_over_all_files():
     assert style.measure(few_long).shortfalls() == ["p90 body lines: 40.0 > 25.0"]
 
 
+def test_functions_that_only_name_a_line_are_few():
+    trivial = "def _f() -> None:\n    print()\n\n\n_f()\n"
+    assert shortfalls(trivial) == ["% of functions that only name a line: 100.0 > 5.0"]
+    assert shortfalls(trivial + "_f()\n") == []
+    assert shortfalls(trivial.replace("print()", "print()\n    print()")) == []
+
+
 @pytest.mark.parametrize("head", ["def f():", "async def f():", "class C:\n  def f(self):"])
 def test_missing_return_annotation_is_named(head: str):
     (fault,) = shortfalls(f"{head}\n    pass\n")

@@ -38,7 +38,7 @@ from thunderbit_dagster import (
     resource_from_environment,
     store_from_environment,
 )
-from thunderbit_dagster.api.client import AsyncThunderbitClient, ThunderbitClient
+from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import JobKind, JobStatus, RowStatus
 from thunderbit_dagster.api.errors import ApiError, InsufficientCreditsError
 from thunderbit_dagster.api.models import Document, Job, JobPage, Row, RowError
@@ -156,16 +156,6 @@ def what_can_be_read() -> Sequence[tuple[str, float]]:
     except (PartitionNotFoundError, HalfPublishedError, SchemaDriftError) as error:
         known: StorageError = error
         return [(str(known), 0.0)]
-
-
-async def use_asyncio() -> str | None:
-    async with AsyncThunderbitClient("tb_0123456789abcdef0123456789abcdef") as client:
-        job = await client.submit_distill(["https://example.com/"])
-        assert_type(job, Job)
-        async for row in client.iter_rows(job.ref):
-            assert_type(row, Row)
-        document = await client.distill("https://example.com/")
-        return document.markdown
 
 
 class OwnComponent(ThunderbitCrawlComponent):

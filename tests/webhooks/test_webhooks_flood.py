@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from webhook_support import PATIENCE, SECRET, close, deliver, head, payload, signed, until
 
 from thunderbit_dagster import cli
-from thunderbit_dagster.ledger.notices import recent_notices
+from thunderbit_dagster.ledger.notifications import recent_webhook_calls
 
 OF_EACH = 200
 GOOD = 100
@@ -114,9 +114,9 @@ def test_a_thousand_hostile_deliveries_change_nothing_while_good_ones_are_answer
         asyncio.run(honest_warm_up(url))
         before = peak_kb(process)
         answers, outcome = asyncio.run(attack(url))
-        until(lambda: len(recent_notices(instance, time.time())) >= GOOD + 1)
+        until(lambda: len(recent_webhook_calls(instance, time.time())) >= GOOD + 1)
         grown = peak_kb(process) - before
-        told = [notice.record.job for notice in recent_notices(instance, time.time())]
+        told = [notice.record.job for notice in recent_webhook_calls(instance, time.time())]
     statuses = {kind: {status for name, status in outcome if name == kind} for kind, _ in outcome}
     seconds = sorted(answer.seconds for answer in answers)
     assert {answer.status for answer in answers} == {204}

@@ -12,9 +12,9 @@ import pytest
 from webhook_support import NEW_SECRET, SECRET, call, close, deliver, head, payload, signed, until
 
 from thunderbit_dagster.api.signatures import sign, sign_legacy
-from thunderbit_dagster.listening import PortInUseError
+from thunderbit_dagster.serving import PortInUseError
 from thunderbit_dagster.webhooks.server import Server
-from thunderbit_dagster.webhooks.verify import Rules
+from thunderbit_dagster.webhooks.verify import DeliveryRules
 
 INTENT = "0123456789abcdef"
 
@@ -66,7 +66,7 @@ def test_bodies_that_are_not_ascii_or_not_json_do_no_harm(serve, notebook):
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_each_of_two_secrets_is_taken_while_they_rotate(serve, notebook, legacy):
-    server = serve(rules=Rules(secrets=(NEW_SECRET, SECRET), legacy=legacy))
+    server = serve(rules=DeliveryRules(secrets=(NEW_SECRET, SECRET), legacy=legacy))
     for number, secret in enumerate([SECRET, NEW_SECRET, "third"]):
         body = payload(f"batch_{number}")
         headers = {"X-Webhook-Signature": sign_legacy(secret, body)} if legacy else signed(body, secret=secret)
@@ -109,7 +109,7 @@ def test_calls_out_of_order_are_all_reported(serve, notebook):
 
 
 def test_without_signatures_everybody_is_believed(serve, notebook):
-    server = serve(rules=Rules(unsigned=True))
+    server = serve(rules=DeliveryRules(unsigned=True))
     assert call(server.url, payload(), {}).status == 204
     until(lambda: notebook.calls)
 

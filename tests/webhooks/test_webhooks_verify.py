@@ -11,7 +11,7 @@ from webhook_support import payload
 from thunderbit_dagster.api.errors import ProtocolError
 from thunderbit_dagster.api.signatures import read_secrets, sign, sign_legacy
 from thunderbit_dagster.ledger.records import Notified
-from thunderbit_dagster.webhooks.verify import Rules, Seen, Verdict, judge, read_delivery
+from thunderbit_dagster.webhooks.verify import DeliveryRules, DeliveryVerdict, Seen, judge_delivery, read_delivery
 
 NOW = 1_790_000_000.0
 STAMP = "1790000000000"
@@ -53,7 +53,7 @@ def openssl(secret: str, message: bytes) -> bytes:
 
 
 def verdict(rules, body=BODY, signature="", timestamp=STAMP, now=NOW):
-    return judge(rules, body, signature=signature, timestamp=timestamp, now=now)
+    return judge_delivery(rules, body, signature=signature, timestamp=timestamp, now=now)
 
 
 @pytest.mark.parametrize(("secret", "timestamp", "body", "current", "legacy"), VECTORS)
@@ -62,17 +62,17 @@ def test_signatures_of_both_schemes_are_those_of_openssl(secret, timestamp, body
     of_body = openssl(secret, body).hex()
     assert (current, legacy) == (of_both, of_body)
     now = int(timestamp) / 1000
-    known = Rules(secrets=(secret,))
-    assert verdict(known, body, f"sha256={of_both}", timestamp, now) is Verdict.GENUINE
-    old = Rules(secrets=(secret,), legacy=True)
-    assert verdict(old, body, f"sha256={of_body}", timestamp, now) is Verdict.GENUINE
+    known = DeliveryRules(secrets=(secret,))
+    assert verdict(known, body, f"sha256={of_both}", timestamp, now) is DeliveryVerdict.GENUINE
+    old = DeliveryRules(secrets=(secret,), legacy=True)
+    assert verdict(old, body, f"sha256={of_body}", timestamp, now) is DeliveryVerdict.GENUINE
 
 
 @given(secrets, bodies)
 def test_one_scheme_is_believed_never_both(secret, body):
     current, legacy = sign(secret, STAMP, body), sign_legacy(secret, body)
-    assert verdict(Rules(secrets=(secret,)), body, legacy) is Verdict.FORGED
-    assert verdict(Rules(secrets=(secret,), legacy=True), body, current) is Verdict.FORGED
+    assert verdict(DeliveryRules(secrets=(secret,)), body, legacy) is DeliveryVerdict.FORGED
+    assert verdict(DeliveryRules(secrets=(secret,), legacy=True), body, current) is DeliveryVerdict.FORGED
 
 
 @given(secrets, bodies, st.data())
@@ -81,51 +81,53 @@ def test_a_body_altered_in_any_place_is_forged(secret, body, data):
     place = data.draw(st.integers(0, len(altered) - 1))
     altered[place] ^= data.draw(st.integers(1, 255))
     for rules, signature in (
-        (Rules(secrets=(secret,)), sign(secret, STAMP, body)),
-        (Rules(secrets=(secret,), legacy=True), sign_legacy(secret, body)),
+        (DeliveryRules(secrets=(secret,)), sign(secret, STAMP, body)),
+        (DeliveryRules(secrets=(secret,), legacy=True), sign_legacy(secret, body)),
     ):
-        assert verdict(rules, body, signature) is Verdict.GENUINE
-        assert verdict(rules, bytes(altered) if body else b"x", signature) is Verdict.FORGED
+        assert verdict(rules, body, signature) is DeliveryVerdict.GENUINE
+        assert verdict(rules, bytes(altered) if body else b"x", signature) is DeliveryVerdict.FORGED
 
 
 @given(st.text(max_size=80), st.text(max_size=30), bodies)
 def test_whatever_stands_in_the_headers_no_text_is_believed(signature, timestamp, body):
-    assert verdict(Rules(secrets=("s3cret",)), body, signature, timestamp) is Verdict.FORGED
-    assert verdict(Rules(secrets=("s3cret",), legacy=True), body, signature, timestamp) is Verdict.FORGED
+    assert verdict(DeliveryRules(secrets=("s3cret",)), body, signature, timestamp) is DeliveryVerdict.FORGED
+    assert (
+        verdict(DeliveryRules(secrets=("s3cret",), legacy=True), body, signature, timestamp) is DeliveryVerdict.FORGED
+    )
 
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_while_secrets_rotate_both_are_believed_and_no_third(legacy):
-    rules = Rules(secrets=("new", "old"), legacy=legacy)
+    rules = DeliveryRules(secrets=("new", "old"), legacy=legacy)
 
     def of(secret):
         return sign_legacy(secret, BODY) if legacy else sign(secret, STAMP, BODY)
 
     judged = [verdict(rules, signature=of(secret)) for secret in ("new", "old", "older", "new,old")]
-    assert judged == [Verdict.GENUINE, Verdict.GENUINE, Verdict.FORGED, Verdict.FORGED]
+    assert judged == [DeliveryVerdict.GENUINE, DeliveryVerdict.GENUINE, DeliveryVerdict.FORGED, DeliveryVerdict.FORGED]
 
 
 @pytest.mark.parametrize("skew", [-1, 1])
 @pytest.mark.parametrize(
     ("seconds", "tolerance", "expected"),
     [
-        (0, 2700.0, Verdict.GENUINE),
-        (43 * 60, 2700.0, Verdict.GENUINE),  # the last retry, not signed anew
-        (2700, 2700.0, Verdict.GENUINE),
-        (2701, 2700.0, Verdict.STALE),
-        (61, 60.0, Verdict.STALE),
+        (0, 2700.0, DeliveryVerdict.GENUINE),
+        (43 * 60, 2700.0, DeliveryVerdict.GENUINE),  # the last retry, not signed anew
+        (2700, 2700.0, DeliveryVerdict.GENUINE),
+        (2701, 2700.0, DeliveryVerdict.STALE),
+        (61, 60.0, DeliveryVerdict.STALE),
     ],
 )
 def test_a_timestamp_counts_within_the_tolerance_either_way(skew, seconds, tolerance, expected):
-    rules = Rules(secrets=("k",), tolerance=tolerance)
+    rules = DeliveryRules(secrets=("k",), tolerance=tolerance)
     assert verdict(rules, signature=sign("k", STAMP, BODY), now=NOW + skew * seconds) is expected
 
 
 @pytest.mark.parametrize("timestamp", ["", "soon", "-5", "1e12", "٣", "9" * 30])
 def test_a_signed_timestamp_that_is_no_time_is_not_believed(timestamp):
-    assert verdict(Rules(secrets=("k",)), signature=sign("k", timestamp, BODY), timestamp=timestamp) in (
-        Verdict.STALE,
-        Verdict.FORGED,
+    assert verdict(DeliveryRules(secrets=("k",)), signature=sign("k", timestamp, BODY), timestamp=timestamp) in (
+        DeliveryVerdict.STALE,
+        DeliveryVerdict.FORGED,
     )
 
 
@@ -142,11 +144,11 @@ def test_a_signed_timestamp_that_is_no_time_is_not_believed(timestamp):
 )
 def test_rules_that_would_let_anybody_in_by_accident_are_refused(settings):
     with pytest.raises(ValueError, match=r"secret|tolerance"):
-        Rules(**settings)
+        DeliveryRules(**settings)
 
 
 def test_secrets_are_not_shown():
-    assert "hush" not in repr(Rules(secrets=("hush",)))
+    assert "hush" not in repr(DeliveryRules(secrets=("hush",)))
 
 
 @pytest.mark.parametrize(

@@ -1,64 +1,65 @@
-"""The Thunderbit HTTP API: clients for it, its words, requests, answers and errors, and webhook signatures."""
+"""The Thunderbit HTTP API: a client for it, its words, requests, answers and errors, and webhook signatures."""
 
-from thunderbit_dagster.api.budget import Budget, MemoryBudget, RateLimit, SharedBudget
-from thunderbit_dagster.api.client import DEFAULT_BASE_URL, AsyncThunderbitClient, ThunderbitClient
-from thunderbit_dagster.api.codes import (
-    DEFAULT_EXTRACT_BATCH_URLS,
-    DEFAULT_PAGE_SIZE,
-    HTTP_STATUS,
-    MAX_BATCH_URLS,
-    MAX_PAGE_SIZE,
-    PLANS,
-    ErrorClass,
-    JobKind,
-    JobStatus,
-    Plan,
-    RowStatus,
-    classify,
-)
-from thunderbit_dagster.api.errors import (
-    ApiError,
-    AuthenticationError,
-    BadRequestError,
-    BatchSizeExceededError,
-    BudgetExceededError,
-    ConfigurationError,
-    ConflictError,
-    DeadlineExceededError,
-    InsufficientCreditsError,
-    JobNotFoundError,
-    NotSentError,
-    ProtocolError,
-    RateLimitedError,
-    ReplyLostError,
-    ServerError,
-    TargetError,
-    ThunderbitError,
-    TransportError,
-)
-from thunderbit_dagster.api.models import (
-    Document,
-    Job,
-    JobPage,
-    JobRef,
-    PageJob,
-    Row,
-    RowError,
-    SearchHit,
-    SearchResult,
-    Suggestion,
-)
-from thunderbit_dagster.api.parsing import (
-    decode_json,
-    parse_document,
-    parse_job,
-    parse_notification,
-    parse_page,
-    parse_row,
-)
-from thunderbit_dagster.api.requests import Distill, Extract, Request, Search, Webhook
-from thunderbit_dagster.api.retry import RetryPolicy
-from thunderbit_dagster.api.signatures import is_fresh, sign, sign_legacy, verify
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thunderbit_dagster.api.account import DEFAULT_BASE_URL
+    from thunderbit_dagster.api.budget import Budget, MemoryBudget, RateLimit, SharedBudget
+    from thunderbit_dagster.api.client import ThunderbitClient
+    from thunderbit_dagster.api.codes import (
+        DEFAULT_EXTRACT_BATCH_URLS,
+        DEFAULT_PAGE_SIZE,
+        HTTP_STATUS,
+        MAX_BATCH_URLS,
+        MAX_PAGE_SIZE,
+        PLANS,
+        ErrorClass,
+        JobKind,
+        JobStatus,
+        Plan,
+        RowStatus,
+        classify,
+    )
+    from thunderbit_dagster.api.errors import (
+        ApiError,
+        AuthenticationError,
+        BadRequestError,
+        BatchSizeExceededError,
+        BudgetExceededError,
+        ConfigurationError,
+        ConflictError,
+        DeadlineExceededError,
+        InsufficientCreditsError,
+        JobNotFoundError,
+        NotSentError,
+        ProtocolError,
+        RateLimitedError,
+        ReplyLostError,
+        ServerError,
+        TargetError,
+        ThunderbitError,
+        TransportError,
+    )
+    from thunderbit_dagster.api.models import (
+        Document,
+        Job,
+        JobPage,
+        JobRef,
+        Row,
+        RowError,
+    )
+    from thunderbit_dagster.api.parsing import (
+        decode_json,
+        parse_document,
+        parse_job,
+        parse_notification,
+        parse_page,
+        parse_row,
+    )
+    from thunderbit_dagster.api.requests import Distill, Extract, Request, Webhook
+    from thunderbit_dagster.api.retry import RetryPolicy
+    from thunderbit_dagster.api.signatures import is_fresh, sign, sign_legacy, verify
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -69,7 +70,6 @@ __all__ = [
     "MAX_PAGE_SIZE",
     "PLANS",
     "ApiError",
-    "AsyncThunderbitClient",
     "AuthenticationError",
     "BadRequestError",
     "BatchSizeExceededError",
@@ -91,7 +91,6 @@ __all__ = [
     "JobStatus",
     "MemoryBudget",
     "NotSentError",
-    "PageJob",
     "Plan",
     "ProtocolError",
     "RateLimit",
@@ -102,12 +101,8 @@ __all__ = [
     "Row",
     "RowError",
     "RowStatus",
-    "Search",
-    "SearchHit",
-    "SearchResult",
     "ServerError",
     "SharedBudget",
-    "Suggestion",
     "TargetError",
     "ThunderbitClient",
     "ThunderbitError",
@@ -125,3 +120,72 @@ __all__ = [
     "sign_legacy",
     "verify",
 ]
+
+# Loaded at first use: a code location needs some of the modules, and of the client nothing.
+_HOMES = {
+    "ApiError": "errors",
+    "AuthenticationError": "errors",
+    "BadRequestError": "errors",
+    "BatchSizeExceededError": "errors",
+    "Budget": "budget",
+    "BudgetExceededError": "errors",
+    "ConfigurationError": "errors",
+    "ConflictError": "errors",
+    "DEFAULT_BASE_URL": "account",
+    "DEFAULT_EXTRACT_BATCH_URLS": "codes",
+    "DEFAULT_PAGE_SIZE": "codes",
+    "DeadlineExceededError": "errors",
+    "Distill": "requests",
+    "Document": "models",
+    "ErrorClass": "codes",
+    "Extract": "requests",
+    "HTTP_STATUS": "codes",
+    "InsufficientCreditsError": "errors",
+    "Job": "models",
+    "JobKind": "codes",
+    "JobNotFoundError": "errors",
+    "JobPage": "models",
+    "JobRef": "models",
+    "JobStatus": "codes",
+    "MAX_BATCH_URLS": "codes",
+    "MAX_PAGE_SIZE": "codes",
+    "MemoryBudget": "budget",
+    "NotSentError": "errors",
+    "PLANS": "codes",
+    "Plan": "codes",
+    "ProtocolError": "errors",
+    "RateLimit": "budget",
+    "RateLimitedError": "errors",
+    "ReplyLostError": "errors",
+    "Request": "requests",
+    "RetryPolicy": "retry",
+    "Row": "models",
+    "RowError": "models",
+    "RowStatus": "codes",
+    "ServerError": "errors",
+    "SharedBudget": "budget",
+    "TargetError": "errors",
+    "ThunderbitClient": "client",
+    "ThunderbitError": "errors",
+    "TransportError": "errors",
+    "Webhook": "requests",
+    "classify": "codes",
+    "decode_json": "parsing",
+    "is_fresh": "signatures",
+    "parse_document": "parsing",
+    "parse_job": "parsing",
+    "parse_notification": "parsing",
+    "parse_page": "parsing",
+    "parse_row": "parsing",
+    "sign": "signatures",
+    "sign_legacy": "signatures",
+    "verify": "signatures",
+}
+
+
+if not TYPE_CHECKING:  # to a type checker it would mean that every name exists
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

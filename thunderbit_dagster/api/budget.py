@@ -295,7 +295,7 @@ class SharedBudget:
     ) -> None:
         _require_positive(requests_per_minute)
         if not account.isalnum():
-            raise ConfigurationError("account must be letters and digits: it names a file")
+            raise ConfigurationError("account must consist of letters and digits, because it names a file")
         self._limit = requests_per_minute
         self._clock = clock
         self._lock_timeout = lock_timeout
@@ -414,4 +414,4 @@ def fingerprint(origin: str, key: str) -> str:
 
 def _require_positive(requests_per_minute: int) -> None:
     if requests_per_minute < 1:
-        raise ConfigurationError(f"requests_per_minute is {requests_per_minute}; at least 1 is needed")
+        raise ConfigurationError(f"requests_per_minute is {requests_per_minute}; it must be at least 1")

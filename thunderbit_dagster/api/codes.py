@@ -106,6 +106,8 @@ NOT_FINISHED: Final = "NOT_FINISHED"
 """Ours: the row was not terminal when waiting ended."""
 NOT_SUBMITTED: Final = "NOT_SUBMITTED"
 """Ours: credits or a cap ran out before the URL was sent."""
+UNREADABLE_ROW: Final = "UNREADABLE_ROW"
+"""Ours: what the service sent for the URL cannot be read."""
 UNKNOWN_CODE: Final = "UNKNOWN"
 """Ours: the service named no code."""
 
@@ -185,6 +187,7 @@ _CLASS_BY_CODE: Final[Mapping[str, ErrorClass]] = {
     JOB_FAILED: ErrorClass.JOB,
     JOB_CANCELLED: ErrorClass.JOB,
     NOT_FINISHED: ErrorClass.JOB,
+    UNREADABLE_ROW: ErrorClass.JOB,
     NOT_SUBMITTED: ErrorClass.BUDGET,
 }
 
@@ -226,3 +229,9 @@ PLANS: Final[Mapping[str, Plan]] = MappingProxyType(
     {plan.name: plan for plan in (Plan("free", 10, 2), Plan("pro", 100, 10), Plan("enterprise", 1000, 50))}
 )
 """The documented plans by name."""
+
+
+def plan_of(requests_per_minute: int) -> Plan:
+    """The largest plan that a number of requests per minute allows to assume; at least the free one."""
+    plans = sorted(PLANS.values(), key=lambda plan: plan.requests_per_minute)
+    return [plans[0], *(plan for plan in plans if plan.requests_per_minute <= requests_per_minute)][-1]

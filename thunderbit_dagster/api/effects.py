@@ -36,19 +36,24 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: header names in lower case, the body whole."""
+    """What came back: header names in lower case, the body whole and unpacked.
+
+    ``refused`` says why the body was not read to its end; empty when it was.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Nothing came back. `event` says whether the request may have arrived."""
+    """Nothing came back, or an answer that broke off. `event` says whether the request may have arrived."""
 
     event: Event
     reason: str
+    has_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,12 @@ class Exhaust:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class FlowItem:
     """One value of an iteration, handed to the caller."""
 
     value: object
 
 
-Effect: TypeAlias = Acquire | Forget | Send | Sleep | Observe | Exhaust | Item
+Effect: TypeAlias = Acquire | Forget | Send | Sleep | Observe | Exhaust | FlowItem
 Reply: TypeAlias = Answer | Failure | float | None
 Flow: TypeAlias = Generator[Effect, Reply, T]

@@ -4,8 +4,11 @@
      ├─ ConfigurationError              a bad argument; nothing was sent (also a ValueError)
      ├─ TransportError                  no usable answer arrived
      │   ├─ NotSentError                the request surely did not reach the service
+     │   │   └─ WithheldError           it was not made: the caller was told to stop
      │   └─ ReplyLostError              the request may have reached the service
+     │       └─ AnswerBrokenOffError    an answer began, and did not end
      ├─ ProtocolError                   the answer says success but cannot be read
+     │   └─ AnswerNotReadError          it is too large, or takes too long
      ├─ DeadlineExceededError           a job was not over when the deadline of `stream_rows` passed
      ├─ BudgetExceededError             a request slot would be free only after `max_wait`
      └─ ApiError                        the service answered with an error
@@ -55,6 +58,10 @@ class NotSentError(TransportError):
     """The request surely did not reach the service: refused, no address, no connection in time."""
 
 
+class WithheldError(NotSentError):
+    """The request was not made, since whoever wanted it was told to stop."""
+
+
 class ReplyLostError(TransportError):
     """The connection broke or timed out after the request may have been sent.
 
@@ -67,6 +74,10 @@ class ReplyLostError(TransportError):
         self.may_have_arrived = may_have_arrived
 
 
+class AnswerBrokenOffError(ReplyLostError):
+    """An answer began to arrive and broke off, or did not end in time."""
+
+
 class ProtocolError(ThunderbitError):
     """The service reported success, but the body is not what the API documents.
 
@@ -76,6 +87,10 @@ class ProtocolError(ThunderbitError):
     def __init__(self, message: str, *, may_have_arrived: bool = False) -> None:
         super().__init__(message)
         self.may_have_arrived = may_have_arrived
+
+
+class AnswerNotReadError(ProtocolError):
+    """The answer is larger, once unpacked, than `max_response_bytes`, or did not end in time: the rest was not read."""
 
 
 class DeadlineExceededError(ThunderbitError, TimeoutError):
@@ -96,7 +111,7 @@ class BudgetExceededError(ThunderbitError):
         self.max_wait = max_wait
 
     def __str__(self) -> str:
-        return f"the request budget has no room for {self.wait:.1f} s, and max_wait is {self.max_wait:.1f} s"
+        return f"the request budget has no free slot for {self.wait:.1f} s, and max_wait is {self.max_wait:.1f} s"
 
 
 class ApiError(ThunderbitError):

@@ -5,158 +5,196 @@ Source: endpoint pages; "Batch Job Lifecycle" for states and cancellation; `page
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from thunderbit_dagster.api.codes import MAX_BATCH_URLS, MAX_PAGE_SIZE
-from thunderbit_dagster.api.effects import Call, Flow, Item, Sleep
-from thunderbit_dagster.api.errors import ApiError, ConfigurationError, DeadlineExceededError
+from thunderbit_dagster.api.codes import MAX_BATCH_URLS, MAX_PAGE_SIZE, JobStatus
+from thunderbit_dagster.api.effects import Call, Flow, FlowItem, Sleep
+from thunderbit_dagster.api.errors import (
+    AnswerBrokenOffError,
+    ApiError,
+    ConfigurationError,
+    DeadlineExceededError,
+    ProtocolError,
+    ThunderbitError,
+)
 from thunderbit_dagster.api.models import (
     Document,
     Job,
     JobPage,
     JobRef,
-    PageJob,
     Row,
-    SearchResult,
-    Suggestion,
 )
+from thunderbit_dagster.api.paging import IsOurs, PageWalk, RowKeys
 from thunderbit_dagster.api.parsing import (
     parse_document,
     parse_job,
     parse_page,
-    parse_page_job,
-    parse_search,
-    parse_suggestion,
+    unreadable_row,
 )
-from thunderbit_dagster.api.protocol import Rules, exchange
-from thunderbit_dagster.api.requests import Distill, Extract, Search, Webhook, is_http_url
+from thunderbit_dagster.api.protocol import CallRules, exchange
+from thunderbit_dagster.api.requests import Distill, Extract, Webhook, is_http_url
 from thunderbit_dagster.api.retry import Safety
-from thunderbit_dagster.api.walking import PageWalk, RowKeys
 
 T = TypeVar("T")
 
+log = logging.getLogger("thunderbit_dagster.api")
+
+UNREADABLE: Final = (ProtocolError, AnswerBrokenOffError)
+"""Answers that are broken as a whole, perhaps by one row."""
+SMALLER_PAGES: Final = (20, 1)
+MOST_UNREADABLE: Final = 3
+"""So many rows in a row that cannot be read, with no page that can, and the job as a whole cannot be read."""
 _REREAD: Final = frozenset((400, 404, 409, 410, 422))
 """Answers to a cancellation that leave the say to the job itself."""
 _SLACK: Final = 15.0
-_PAGE_SECONDS: Final[Mapping[type, float]] = {Distill: 30.0, Extract: 60.0, Search: 60.0}
+_PAGE_SECONDS: Final[Mapping[type, float]] = {Distill: 30.0, Extract: 60.0}
 """What the service takes for a page when the request names no timeout; a search does several at once."""
 _MAX_QUERY_CHARS: Final = 500
 
 
-def distill(rules: Rules, url: str, request: Distill) -> Flow[Document]:
+def distill(rules: CallRules, url: str, request: Distill) -> Flow[Document]:
     """`POST /distill`."""
     call = _page_call("/distill", url, request)
     return exchange(rules, call, partial(parse_document, url=url, kind=request.kind))
 
 
-def extract(rules: Rules, url: str, request: Extract) -> Flow[Document]:
+def extract(rules: CallRules, url: str, request: Extract) -> Flow[Document]:
     """`POST /extract`."""
     call = _page_call("/extract", url, request)
     return exchange(rules, call, partial(parse_document, url=url, kind=request.kind))
 
 
-def search(rules: Rules, query: str, request: Search) -> Flow[SearchResult]:
-    """`POST /search`."""
-    if not query.strip() or len(query) > _MAX_QUERY_CHARS:
-        raise ConfigurationError(f"query: 1 to {_MAX_QUERY_CHARS} characters are needed (POST /search)")
-    body = {"query": query, **request.body()}
-    call = Call("POST", "/search", Safety.PAID, content=_encode(body), timeout=_patience(request))
-    return exchange(rules, call, parse_search)
-
-
-def suggest_fields(rules: Rules, url: str, prompt: str | None, country_code: str | None) -> Flow[Suggestion]:
-    """`POST /suggest_fields`."""
-    fields = {"url": checked_url(url), "prompt": prompt, "countryCode": country_code}
-    body = {name: value for name, value in fields.items() if value is not None}
-    call = Call("POST", "/suggest_fields", Safety.PAID, content=_encode(body), about_page=True)
-    return exchange(rules, call, parse_suggestion)
-
-
-def submit_async(rules: Rules, url: str, request: Distill | Extract) -> Flow[PageJob]:
-    """`POST /async/*`."""
-    call = _page_call(f"/async/{request.kind.value}", url, request)
-    return exchange(rules, call, partial(parse_page_job, kind=request.kind, url=url))
-
-
-def get_async(rules: Rules, ref: JobRef) -> Flow[PageJob]:
-    """`GET /async/*/{id}`."""
-    call = Call("GET", f"/async/{ref.kind.value}/{_segment(ref)}", Safety.SAFE)
-    return exchange(rules, call, partial(parse_page_job, kind=ref.kind, job_id=ref.id))
-
-
 def submit(
-    rules: Rules, urls: Iterable[str], request: Distill | Extract, webhook: Webhook | None, slot_taken: bool
+    rules: CallRules, urls: Iterable[str], request: Distill | Extract, webhook: Webhook | None, slot_taken: bool
 ) -> Flow[Job]:
     """`POST /batch/*`."""
     body: dict[str, object] = {"urls": checked_urls(urls), **request.body()}
     if webhook is not None:
         body["webhook"] = webhook.body()
-    secrets = (*_secrets(request), *(_webhook_secrets(webhook) if webhook else ()))
+    secrets = (*request.secrets(), *(webhook.secrets() if webhook else ()))
     call = Call("POST", request.kind.path, Safety.PAID, content=_encode(body), secrets=secrets)
     return exchange(rules, call, partial(parse_job, kind=request.kind), slot_taken=slot_taken)
 
 
-def get_job(rules: Rules, ref: JobRef, page: int, page_size: int) -> Flow[JobPage]:
+def get_job(rules: CallRules, ref: JobRef, page: int, page_size: int) -> Flow[JobPage]:
     """`GET /batch/*/{id}`, one page of rows."""
     _check_range("page", page, 0, None)
     _check_range("page_size", page_size, 1, MAX_PAGE_SIZE)
     params = {"page": page, "pageSize": page_size}
     call = Call("GET", job_path(ref), Safety.SAFE, params=params)
-    return exchange(rules, call, partial(parse_page, ref=ref, page=page))
+    return exchange(rules, call, partial(parse_page, ref=ref, page=page, page_size=page_size))
 
 
-def cancel_job(rules: Rules, ref: JobRef) -> Flow[Job]:
-    """`DELETE /batch/*/{id}`, then one read: the job's own status decides what the cancellation came to."""
-    call = Call("DELETE", job_path(ref), Safety.SAFE)
-    yield from _unless_over(exchange(rules, call, _ignore))
-    page = yield from get_job(rules, ref, 0, 1)
+def get_status(rules: CallRules, ref: JobRef) -> Flow[Job]:
+    """`GET /batch/*/{id}` for the job alone: one row, or none where that row makes the answer unreadable."""
+    try:
+        page = yield from get_job(rules, ref, 0, 1)
+    except UNREADABLE:
+        page = yield from get_job(rules, ref, MAX_BATCH_URLS, 1)
     return page.job
 
 
-def iter_pages(rules: Rules, ref: JobRef, page_size: int) -> Flow[None]:
+def cancel_job(rules: CallRules, ref: JobRef) -> Flow[Job]:
+    """`DELETE /batch/*/{id}`, then one read: the job's own status decides what the cancellation came to."""
+    call = Call("DELETE", job_path(ref), Safety.SAFE)
+    yield from _unless_over(exchange(rules, call, _ignore))
+    return (yield from get_status(rules, ref))
+
+
+def iter_pages(rules: CallRules, ref: JobRef, page_size: int, is_ours: IsOurs | None = None) -> Flow[None]:
     """Every page of a job in order, as the service gives them."""
-    walk = PageWalk(page_size)
+    walk = PageWalk(page_size, is_ours)
     while not walk.over:
-        page = yield from get_job(rules, ref, walk.number, page_size)
+        page = yield from _page(rules, ref, walk.number, page_size)
         if walk.add(page) or page.page == 0:
-            yield Item(page)
+            yield FlowItem(page)
 
 
-def iter_rows(rules: Rules, ref: JobRef, page_size: int) -> Flow[None]:
+def _page(rules: CallRules, ref: JobRef, number: int, page_size: int) -> Flow[JobPage]:
+    """A page, put together from smaller ones when it cannot be read in one piece."""
+    try:
+        return (yield from get_job(rules, ref, number, page_size))
+    except UNREADABLE as error:
+        log.warning("page %d of job %s cannot be read and is requested in smaller pages: %s", number, ref, error)
+        return (yield from _in_parts(rules, ref, number, page_size, error=error))
+
+
+def _in_parts(
+    rules: CallRules, ref: JobRef, number: int, page_size: int, *, error: ThunderbitError, job: Job | None = None
+) -> Flow[JobPage]:
+    """The rows of a page, read in smaller pages; a page of one row that cannot be read is a row that cannot be.
+
+    ``job`` is what an earlier page told of the job.
+
+    Raises:
+        ThunderbitError: ``error``, since smaller pages cannot be read either.
+    """
+    size = next((size for size in SMALLER_PAGES if size < page_size and not page_size % size), None)
+    if size is None:
+        raise error
+    rows: list[Row] = []
+    for place in range(number * page_size // size, (number + 1) * page_size // size):
+        part = yield from _part(rules, ref, place, size, job)
+        job = part.job if part.job.status is not JobStatus.UNKNOWN else job
+        rows += part.rows
+        if job is None and len(rows) >= MOST_UNREADABLE:
+            raise error
+        if not part.rows:
+            break
+    return JobPage(job or Job(ref, JobStatus.UNKNOWN), tuple(rows), number)
+
+
+def _part(rules: CallRules, ref: JobRef, place: int, size: int, job: Job | None) -> Flow[JobPage]:
+    try:
+        return (yield from get_job(_impatient(rules, size), ref, place, size))
+    except UNREADABLE as error:
+        if size > 1:
+            return (yield from _in_parts(rules, ref, place, size, error=error, job=job))
+        return JobPage(Job(ref, JobStatus.UNKNOWN), (unreadable_row("", place, str(error)),), place)
+
+
+def _impatient(rules: CallRules, page_size: int) -> CallRules:
+    """A part is asked for once, a single row twice: most of them are read at the first try, some never."""
+    return dataclasses.replace(rules, retry=dataclasses.replace(rules.retry, attempts=1 if page_size > 1 else 2))
+
+
+def iter_rows(rules: CallRules, ref: JobRef, page_size: int) -> Flow[None]:
     """Every row of a job once, in the order received."""
     walk = PageWalk(page_size)
     while not walk.over:
-        page = yield from get_job(rules, ref, walk.number, page_size)
+        page = yield from _page(rules, ref, walk.number, page_size)
         for row in walk.add(page):
-            yield Item(row)
+            yield FlowItem(row)
 
 
-def stream_rows(rules: Rules, ref: JobRef, interval: float, deadline: float | None) -> Flow[None]:
+def stream_rows(rules: CallRules, ref: JobRef, interval: float, deadline: float | None) -> Flow[None]:
     """Every row once it is terminal, until the job is and all pages were read after that."""
     if not interval >= 0 or (deadline is not None and not deadline >= 0):
-        raise ConfigurationError("interval and deadline are seconds from 0 up")
+        raise ConfigurationError("interval and deadline must be 0 or more seconds")
     began, slept, given = rules.clock(), 0.0, RowKeys()
     while not (yield from _stream_once(rules, ref, given)):
         elapsed = max(slept, rules.clock() - began)
         if deadline is not None and elapsed + interval > deadline:
-            raise DeadlineExceededError(f"job {ref} was not over after {elapsed:.0f} s")
+            raise DeadlineExceededError(f"job {ref} had not ended after {elapsed:.0f} s")
         yield Sleep(interval)
         slept += interval
 
 
-def _stream_once(rules: Rules, ref: JobRef, given: RowKeys) -> Flow[bool]:
+def _stream_once(rules: CallRules, ref: JobRef, given: RowKeys) -> Flow[bool]:
     """Read all pages once; True when the job was over before the first of them was read."""
     walk, over = PageWalk(MAX_PAGE_SIZE), True
     while not walk.over:
-        page = yield from get_job(rules, ref, walk.number, MAX_PAGE_SIZE)
+        page = yield from _page(rules, ref, walk.number, MAX_PAGE_SIZE)
         over = over and page.job.status.is_terminal
         done: Sequence[Row] = [row for row in walk.add(page) if row.status.is_terminal]
         for row in given.fresh(done):
-            yield Item(row)
+            yield FlowItem(row)
     return over
 
 
@@ -179,10 +217,12 @@ def checked_urls(urls: Iterable[str]) -> list[str]:
         ConfigurationError: None or more than 100, one twice, or one that is not an http or https URL.
     """
     if isinstance(urls, str | bytes):
-        raise ConfigurationError("urls: a list of URLs is needed, not one text")
+        raise ConfigurationError("urls: expected a list of URLs, not a single string")
     listed = list(urls)
     if not 1 <= len(listed) <= MAX_BATCH_URLS:
-        raise ConfigurationError(f"urls: {len(listed)} given, 1..{MAX_BATCH_URLS} fit in a job (Batch Job Lifecycle)")
+        raise ConfigurationError(
+            f"urls: {len(listed)} given, 1..{MAX_BATCH_URLS} are allowed in a job (Batch Job Lifecycle)"
+        )
     first: dict[str, int] = {}
     for place, url in enumerate(listed):
         checked_url(url, f"urls[{place}]")
@@ -205,24 +245,16 @@ def _page_call(path: str, url: str, request: Distill | Extract) -> Call:
         Safety.PAID,
         content=_encode({"url": checked_url(url), **request.body()}),
         timeout=_patience(request),
-        secrets=_secrets(request),
+        secrets=request.secrets(),
         about_page=True,
     )
 
 
-def _patience(request: Distill | Extract | Search) -> float:
+def _patience(request: Distill | Extract) -> float:
     """Seconds within which the service must have answered: its own limit for the page, and some more."""
     page = request.timeout / 1000 if request.timeout is not None else _PAGE_SECONDS[type(request)]
-    waits = 0 if isinstance(request, Search) else (request.wait_for or 0) / 1000
+    waits = (request.wait_for or 0) / 1000
     return page + waits + _SLACK
-
-
-def _secrets(request: Distill | Extract) -> tuple[str, ...]:
-    return tuple(request.headers.values()) if isinstance(request, Distill) else ()
-
-
-def _webhook_secrets(webhook: Webhook) -> tuple[str, ...]:
-    return (webhook.secret or "", *webhook.headers.values())
 
 
 def _encode(body: Mapping[str, object]) -> bytes:
@@ -243,5 +275,5 @@ def _segment(ref: JobRef) -> str:
 
 def _check_range(name: str, value: int, low: int, high: int | None) -> None:
     if value < low or (high is not None and value > high):
-        bounds = f"from {low} up" if high is None else f"{low}..{high}"
+        bounds = f"{low} or more" if high is None else f"{low}..{high}"
         raise ConfigurationError(f"{name} is {value}; the API takes {bounds} (GET /batch/*)")

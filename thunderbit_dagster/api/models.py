@@ -29,7 +29,7 @@ class JobRef:
         """Read what `str(ref)` wrote; ConfigurationError when it is something else."""
         kind, slash, job_id = text.partition("/")
         if not slash or not job_id or kind not in {known.value for known in JobKind}:
-            raise ConfigurationError(f"{text!r} names no job: expected distill/<id> or extract/<id>")
+            raise ConfigurationError(f"{text!r} does not name a job: expected distill/<id> or extract/<id>")
         return cls(JobKind(kind), job_id)
 
 
@@ -85,6 +85,7 @@ class Row:
         html, links, images, summary, answer, highlights: Only when asked for.
         error: Set when the row failed.
         extra: Unknown fields of the row.
+        repaired: Whether its text held bytes that are not UTF-8, which were replaced by U+FFFD.
     """
 
     url: str
@@ -101,6 +102,7 @@ class Row:
     highlights: list[str] | None = None
     error: RowError | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,55 +128,4 @@ class Document:
     summary: str | None = None
     answer: str | None = None
     highlights: list[str] | None = None
-    extra: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PageJob:
-    """One slow page asked for with `/async/*`: submitted once, read until its status is terminal.
-
-    Attributes:
-        ref: Kind and id. It is not a batch job: read it with `get_async`.
-        status: State.
-        document: The page, once the job is complete.
-        error: Why it failed, once it has.
-        raw_status: The status word as received.
-    """
-
-    ref: JobRef
-    status: JobStatus
-    document: Document | None = None
-    error: RowError | None = None
-    raw_status: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchHit:
-    """One result of a search: its place, the search engine's words, and the distilled page."""
-
-    document: Document
-    succeeded: bool
-    position: int | None = None
-    title: str | None = None
-    snippet: str | None = None
-    error: RowError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The answer of `/search`, hits in the order received."""
-
-    query: str
-    hits: tuple[SearchHit, ...] = ()
-    credits_used: int | None = None
-    extra: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """The answer of `/suggest_fields`: a JSON Schema that `Extract` takes, and its fields one by one."""
-
-    schema: Mapping[str, object]
-    fields: tuple[Mapping[str, object], ...] = ()
-    title: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)

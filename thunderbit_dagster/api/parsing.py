@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Final, TypedDict
 
 from thunderbit_dagster.api.codes import (
     HTTP_STATUS,
     UNKNOWN_CODE,
+    UNREADABLE_ROW,
     JobKind,
     JobStatus,
     RowStatus,
@@ -30,22 +30,22 @@ from thunderbit_dagster.api.models import (
     Job,
     JobPage,
     JobRef,
-    PageJob,
     Row,
     RowError,
-    SearchHit,
-    SearchResult,
-    Suggestion,
 )
+from thunderbit_dagster.api.retry import epoch_seconds
 
 log = logging.getLogger("thunderbit_dagster.api")
 
 EXCERPT_CHARS: Final = 200
-MILLISECONDS_FROM: Final = 1e11
-"""Epoch values above this are milliseconds: as seconds they would lie beyond the year 5000."""
 
 _NOTHING: Final[Mapping[str, object]] = {}
 _MAX_ID_CHARS: Final = 512
+_MOST: Final = 2**53
+"""Counts above this are none: no field of a job or a row is as large."""
+_RAW_CHARS: Final = 2_000
+_REPAIRED: Final = "thunderbit_dagster/repaired"
+_WRONG_BYTES = re.compile("[\udc80-\udcff]")
 _CODE = re.compile(r"[!-~]{1,64}")
 _ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?")
 
@@ -76,20 +76,43 @@ _JOB_FIELDS: Final = frozenset(
 _PAGE_FIELDS: Final = frozenset(
     ("url", "markdown", "data", "metadata", "html", "links", "images", "summary", "answer", "highlights")
 )
-_ROW_FIELDS: Final = _PAGE_FIELDS | {"index", "status", "success", "error"}
+_ROW_FIELDS: Final = _PAGE_FIELDS | {"index", "status", "success", "error", _REPAIRED}
 _HIT_FIELDS: Final = _ROW_FIELDS | {"position", "title", "snippet"}
 
 
 def decode_json(content: bytes) -> object:
     """Read a JSON text; ProtocolError when it is cut off, not JSON, or nested beyond reason.
 
-    `NaN` and `Infinity`, which are not JSON, are read as null.
+    `NaN` and `Infinity`, which are not JSON, are read as null. Bytes that are not of the text's encoding become U+FFFD,
+    and the rows that hold them say so.
     """
+    encoding = json.detect_encoding(content)
     try:
-        value: object = json.loads(content, parse_constant=lambda _: None)
+        return _loads(content.decode(encoding, "surrogatepass"))
+    except UnicodeDecodeError:
+        # Of UTF-8 each wrong byte is marked first, so that its row is found.
+        errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
+        return _mended(_loads(content.decode(encoding, errors)))
+
+
+def _loads(text: str) -> object:
+    try:
+        value: object = json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         raise ProtocolError("the answer is not JSON") from None
     return value
+
+
+def _mended(value: object) -> object:
+    """The value with U+FFFD in place of bytes that are not UTF-8; rows that held some get a mark."""
+    if isinstance(value, str):
+        return _WRONG_BYTES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    mended = {str(_mended(name)): _mended(item) for name, item in value.items()}
+    return {**mended, _REPAIRED: True} if "url" in value and _WRONG_BYTES.search(_dump(value)) else mended
 
 
 def excerpt(content: bytes | str) -> str:
@@ -105,7 +128,7 @@ def unwrap(body: object) -> Mapping[str, object]:
     inner = body["data"] if isinstance(body, Mapping) and enveloped else body
     if isinstance(inner, Mapping):
         return inner
-    raise ProtocolError("the answer holds no object")
+    raise ProtocolError("the answer contains no object")
 
 
 def parse_job(body: object, kind: JobKind, *, job_id: str | None = None) -> Job:
@@ -149,19 +172,35 @@ def parse_notification(body: object) -> Job:
     for kind in JobKind:
         if _text(data.get("jobType")) == kind.job_type:
             return _job(data, kind, None)
-    raise ProtocolError("the delivery names no known jobType")
+    raise ProtocolError("the delivery does not name a known jobType")
 
 
-def parse_page(body: object, ref: JobRef, page: int) -> JobPage:
+def parse_page(body: object, ref: JobRef, page: int, page_size: int = 1) -> JobPage:
     """Read the answer to a status request; ProtocolError when it holds no object.
 
-    Every element of `results` gives one row, readable or not, so that the length of a page can be trusted.
+    Every element of `results` gives one row, so that the length of a page can be trusted. One that cannot be read is a
+    failed row, `UNREADABLE_ROW`; where it names no `index`, it gets that of its place.
     """
     data = unwrap(body)
     job = _job(data, ref.kind, ref.id)
     results = data.get("results")
-    rows = results if isinstance(results, list) else []
-    return JobPage(job, tuple(parse_row(row, ref.kind, job.status) for row in rows), page)
+    read = [parse_row(row, ref.kind, job.status) for row in (results if isinstance(results, list) else [])]
+    rows = [
+        replace(row, index=page * page_size + place) if is_unreadable(row) and row.index is None else row
+        for place, row in enumerate(read)
+    ]
+    return JobPage(job, tuple(rows), page)
+
+
+def unreadable_row(url: str, index: int | None, reason: str) -> Row:
+    """A row of which nothing but that it is there, and perhaps its URL, could be read."""
+    error = RowError(UNREADABLE_ROW, f"the row cannot be read: {reason}"[:_RAW_CHARS])
+    return Row(url, index, RowStatus.FAILED, error=error)
+
+
+def is_unreadable(row: Row) -> bool:
+    """Whether a row could not be read."""
+    return row.error is not None and row.error.code == UNREADABLE_ROW
 
 
 def parse_row(value: object, kind: JobKind, job_status: JobStatus = JobStatus.UNKNOWN) -> Row:
@@ -171,9 +210,14 @@ def parse_row(value: object, kind: JobKind, job_status: JobStatus = JobStatus.UN
     complete, cancelled with it.
     """
     if not isinstance(value, Mapping):
-        return Row("", None, RowStatus.UNKNOWN, extra={"value": value})
+        if not job_status.is_terminal:
+            return Row("", None, RowStatus.UNKNOWN, extra={"value": value})
+        return replace(unreadable_row("", None, f"it is not an object: {_dump(value)}"), extra={"value": value})
     page = _page_content(value, kind)
     status = _row_status(value, page, job_status)
+    if strange := _strange_fields(value, kind, status):
+        reason = f"{', '.join(strange)} should be text: {_dump(value)}"
+        return unreadable_row(_text(value.get("url")) or "", _count(value.get("index")), reason)
     failed = status is RowStatus.FAILED
     known = _ROW_FIELDS if failed else _ROW_FIELDS - {"error"}
     return Row(
@@ -182,8 +226,17 @@ def parse_row(value: object, kind: JobKind, job_status: JobStatus = JobStatus.UN
         status=status,
         error=_row_error(value.get("error")) if failed else None,
         extra={**_rest(_nested(value.get("data"), kind), known), **_rest(value, known)},
+        repaired=value.get(_REPAIRED) is True,
         **page,
     )
+
+
+def _strange_fields(row: Mapping[str, object], kind: JobKind, status: RowStatus) -> list[str]:
+    """The fields without which a row is nothing and that hold something else than text."""
+    fields = {"url": row.get("url")}
+    if kind is JobKind.DISTILL and status is RowStatus.SUCCEEDED:
+        fields["markdown"] = _first({**_nested(row.get("data"), kind), **_rest(row, ())}, "markdown")
+    return [name for name, value in fields.items() if value is not None and not isinstance(value, str)]
 
 
 def parse_document(body: object, url: str, kind: JobKind) -> Document:
@@ -198,51 +251,6 @@ def parse_document(body: object, url: str, kind: JobKind) -> Document:
     page = _page_content(data, kind)
     page["metadata"] = page["metadata"] or _metadata(envelope.get("metadata"))
     return Document(url=_text(data.get("url")) or url, extra=_rest(data, _PAGE_FIELDS), **page)
-
-
-def parse_page_job(body: object, kind: JobKind, url: str = "", *, job_id: str | None = None) -> PageJob:
-    """Read the answer of `/async/*`. The document is there once the job is complete.
-
-    Raises:
-        ProtocolError: There is no object, or no id is known.
-    """
-    data = unwrap(body)
-    job = _job(data, kind, job_id)
-    result = data.get("result")
-    done = job.status is JobStatus.COMPLETED
-    document = parse_document({"data": result if isinstance(result, Mapping) else data}, url, kind)
-    fault = _first(data, "error") or (body.get("error") if isinstance(body, Mapping) else None)
-    return PageJob(
-        ref=job.ref,
-        status=job.status,
-        document=document if done else None,
-        error=_row_error(fault) if job.status is JobStatus.FAILED else None,
-        raw_status=job.raw_status,
-    )
-
-
-def parse_search(body: object) -> SearchResult:
-    """Read the answer of `/search`; ProtocolError when it holds no object."""
-    data = unwrap(body)
-    results = data.get("results")
-    return SearchResult(
-        query=_text(data.get("query")) or "",
-        hits=tuple(_hit(hit) for hit in (results if isinstance(results, list) else ()) if isinstance(hit, Mapping)),
-        credits_used=_count(_first(data, "credits_used", "creditsUsed")),
-        extra=_rest(data, frozenset(("query", "results", "credits_used", "creditsUsed"))),
-    )
-
-
-def parse_suggestion(body: object) -> Suggestion:
-    """Read the answer of `/suggest_fields`; ProtocolError when it holds no object."""
-    data = unwrap(body)
-    schema = data.get("schema")
-    return Suggestion(
-        schema=dict(schema) if isinstance(schema, Mapping) else {},
-        fields=tuple(_objects(data.get("fields"), "name") or ()),
-        title=_text(data.get("title")),
-        extra=_rest(data, frozenset(("schema", "fields", "title"))),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +275,7 @@ def parse_error(content: bytes, http_status: int) -> ErrorBody:
     return _read_error(body, http_status)
 
 
-def refusal(body: object) -> ErrorBody | None:
+def read_refusal(body: object) -> ErrorBody | None:
     """The error inside an answer whose HTTP status says success: an envelope with an error and no data."""
     if not isinstance(body, Mapping) or body.get("data") is not None:
         return None
@@ -338,19 +346,6 @@ def _nested(data: object, kind: JobKind) -> Mapping[str, object]:
     return data if wraps else _NOTHING
 
 
-def _hit(value: Mapping[str, object]) -> SearchHit:
-    page = _page_content(value, JobKind.DISTILL)
-    status = _row_status(value, page, JobStatus.COMPLETED)
-    return SearchHit(
-        document=Document(url=_text(value.get("url")) or "", extra=_rest(value, _HIT_FIELDS), **page),
-        succeeded=status is RowStatus.SUCCEEDED,
-        position=_count(value.get("position")),
-        title=_text(value.get("title")),
-        snippet=_text(value.get("snippet")),
-        error=_row_error(value.get("error")) if status is RowStatus.FAILED else None,
-    )
-
-
 def _job_status(word: str, ref: JobRef) -> JobStatus:
     folded = word.strip().upper()
     if folded in JobStatus.__members__:
@@ -408,7 +403,7 @@ def _job_id(data: Mapping[str, object]) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(text, str) and text.isprintable() and text.strip(" .") and len(text) <= _MAX_ID_CHARS:
         return text
-    raise ProtocolError("the answer names no readable job id")
+    raise ProtocolError("the answer contains no readable job id")
 
 
 def _first(data: Mapping[str, object], *names: str) -> object:
@@ -443,7 +438,7 @@ def _count(value: object) -> int | None:
     """A number that counts: not negative, whole, also as a string of digits."""
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST:
         return None
     return int(value) if value >= 0 and value == int(value) else None
 
@@ -454,8 +449,7 @@ def _time(value: object) -> datetime | None:
         if isinstance(value, str):
             return _iso_time(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = value / 1000 if value > MILLISECONDS_FROM else value
-            return datetime.fromtimestamp(seconds, timezone.utc)
+            return datetime.fromtimestamp(epoch_seconds(value), timezone.utc)
     except (ValueError, OverflowError, OSError):
         return None
     return None

@@ -28,17 +28,18 @@ from thunderbit_dagster.api.effects import (
     Send,
     Sleep,
 )
-from thunderbit_dagster.api.errors import ApiError, BudgetExceededError, ProtocolError, ThunderbitError
-from thunderbit_dagster.api.faults import (
+from thunderbit_dagster.api.error_answers import (
     Redact,
     api_error,
     meant_status,
+    not_read,
     protocol_error,
     redactor,
     refused,
     transport_error,
 )
-from thunderbit_dagster.api.parsing import decode_json, refusal
+from thunderbit_dagster.api.errors import ApiError, BudgetExceededError, ProtocolError, ThunderbitError
+from thunderbit_dagster.api.parsing import decode_json, read_refusal
 from thunderbit_dagster.api.retry import (
     TOO_MANY_REQUESTS,
     Event,
@@ -57,7 +58,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class CallRules:
     """What every flow needs to know.
 
     Attributes:
@@ -90,7 +91,7 @@ class Fault:
     outcome: Outcome
 
 
-def exchange(rules: Rules, call: Call, read: Callable[[object], T], *, slot_taken: bool = False) -> Flow[T]:
+def exchange(rules: CallRules, call: Call, read: Callable[[object], T], *, slot_taken: bool = False) -> Flow[T]:
     """Send a request until it succeeds or repeating is neither safe nor allowed.
 
     Args:
@@ -130,6 +131,8 @@ def interpret(
     """What one attempt came to; `now` is the Unix epoch in seconds."""
     if isinstance(reply, Failure):
         return Fault(transport_error(call, reply), Outcome(reply.event))
+    if reply.refused:
+        return Fault(not_read(call, reply), Outcome(Event.NOT_READ, reply.status))
     outcome = Outcome(Event.ANSWERED, reply.status, retry_after(reply.headers, now), reset_after(reply.headers, now))
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         return Fault(api_error(call, reply, outcome, redact), outcome)
@@ -143,7 +146,7 @@ def _read(
 ) -> Success[T] | Fault:
     try:
         body = decode_json(answer.content or b"{}")
-        said = refusal(body)
+        said = read_refusal(body)
         if said is None:
             return Success(read(body))
     except ProtocolError as problem:
@@ -153,7 +156,7 @@ def _read(
     return Fault(refused(call, answer, meant, said, redact), meant)
 
 
-def slot(rules: Rules) -> Flow[float]:
+def slot(rules: CallRules) -> Flow[float]:
     """Wait for a slot of the request budget; the seconds waited.
 
     Raises:
@@ -176,7 +179,7 @@ def _learn(reply: Answer | Failure) -> Flow[None]:
         yield Observe(RateLimit.from_headers(reply.headers))
 
 
-def _close_window(rules: Rules, fault: Fault, verdict: Wait | GiveUp) -> Flow[None]:
+def _close_window(rules: CallRules, fault: Fault, verdict: Wait | GiveUp) -> Flow[None]:
     """After 429 for the account's own limit, hold back everybody; a throttling page holds back nobody."""
     error = fault.error
     if fault.outcome.status != TOO_MANY_REQUESTS or (isinstance(error, ApiError) and error.code in TARGET_CODES):

@@ -40,14 +40,13 @@ from thunderbit_dagster.api.codes import (
     CREDITS_PER_LLM_FORMAT,
     JobKind,
 )
-from thunderbit_dagster.api.mistakes import told
+from thunderbit_dagster.api.headers import Headers, KeepVariable, named_headers, resolved_headers, resolved_secret
 from thunderbit_dagster.api.schemas import row_schema, wire_schema
+from thunderbit_dagster.api.validation_errors import refuse_variables, worded
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypedDict, Unpack
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x20\x7f]")
 
 
@@ -87,15 +86,6 @@ def _not_blank(value: str) -> str:
     raise ValueError("is blank: leave it out instead")
 
 
-def _header_safe(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not a header name")
-        if not _HEADER_VALUE.fullmatch(value):
-            raise ValueError(f"the value of header {name!r} holds characters that a header cannot carry")
-    return headers
-
-
 def is_http_url(text: str) -> bool:
     """Whether this is an absolute http or https URL with a host, without blanks or control characters."""
     try:
@@ -113,11 +103,11 @@ def _http_url(value: str) -> str:
 
 def _json_schema(value: object) -> object:
     """A pydantic model class stands for its JSON Schema; anything else must be a JSON object."""
-    told = value.model_json_schema() if isinstance(value, type) and issubclass(value, BaseModel) else value
-    if not isinstance(told, Mapping) or not told:
+    worded = value.model_json_schema() if isinstance(value, type) and issubclass(value, BaseModel) else value
+    if not isinstance(worded, Mapping) or not worded:
         raise ValueError("is neither a JSON Schema object nor a pydantic model class (Thunderbit API, field schema)")
     try:
-        schema = dict(json.loads(json.dumps(dict(told), allow_nan=False)))
+        schema = dict(json.loads(json.dumps(dict(worded), allow_nan=False)))
     except (TypeError, ValueError):
         raise ValueError("holds values that JSON cannot express (Thunderbit API, field schema)") from None
     row_schema(schema)
@@ -130,7 +120,6 @@ ExtractTimeout: TypeAlias = Annotated[int, _Milliseconds(5_000, 120_000, "timeou
 RenderMode: TypeAlias = Annotated[Literal["none", "basic", "full"], BeforeValidator(_render_mode)]
 CountryCode: TypeAlias = Annotated[str, AfterValidator(_country)]
 Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
-Headers: TypeAlias = Annotated[dict[str, str], AfterValidator(_header_safe)]
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(_http_url)]
 JsonSchema: TypeAlias = Annotated[Mapping[str, object], BeforeValidator(_json_schema)]
 
@@ -141,10 +130,11 @@ class _Told(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _tell(cls, given: object, check: ModelWrapValidatorHandler[Self]) -> Self:
+        refuse_variables(given, cls)
         try:
             return check(given)
         except ValidationError as error:
-            raise told(error, cls) from None
+            raise worded(error, cls) from None
 
 
 class _Formats(_Told):
@@ -203,13 +193,24 @@ class _Options(_Formats):
     force_refresh: bool = False
 
     def body(self) -> dict[str, object]:
-        """The JSON body without `url` or `urls`: camel case, and nothing that is not set."""
+        """The JSON body without `url` or `urls`: camel case, and nothing that is not set.
+
+        Raises:
+            ConfigurationError: the environment variable of a header is not set.
+        """
+        return self._body(self._own_fields())
+
+    def secrets(self) -> tuple[str, ...]:
+        """What is never shown of the body; raises as that does."""
+        return ()
+
+    def _body(self, own_fields: Mapping[str, object]) -> dict[str, object]:
         fields: dict[str, object] = {
             "formats": self._formats(),
             "renderMode": self.render_mode,
             "countryCode": self.country_code,
             "forceRefresh": self.force_refresh or None,
-            **self._own_fields(),
+            **own_fields,
         }
         sent = {name: value for name, value in fields.items() if value not in (None, [], {})}
         return sent if self.wait_for is None else {**sent, "waitFor": self.wait_for}
@@ -217,13 +218,19 @@ class _Options(_Formats):
     def fingerprint(self) -> str:
         """SHA-256 in hex over the kind and the body: equal for requests that ask for the same.
 
-        Headers for the target site count, yet cannot be read back from it.
+        Headers for the target site count, yet cannot be read back from it. Of an environment variable the name counts,
+        so that a secret may be replaced.
         """
-        canonical = json.dumps({"kind": self.kind.value, "body": self.body()}, sort_keys=True, separators=(",", ":"))
+        body = self._body(self._named_fields())
+        canonical = json.dumps({"kind": self.kind.value, "body": body}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def _own_fields(self) -> dict[str, object]:
         raise NotImplementedError
+
+    def _named_fields(self) -> dict[str, object]:
+        """The own fields without what environment variables hold."""
+        return self._own_fields()
 
 
 class Distill(_Options):
@@ -236,7 +243,8 @@ class Distill(_Options):
         timeout: Milliseconds the service may spend on a page, 5000..60000. The service's default is 30000.
         include_tags: Tags or selectors to keep.
         exclude_tags: Tags or selectors to drop.
-        headers: Sent to the target site (cookies, tokens). Never shown by `repr`.
+        headers: Sent to the target site (cookies, tokens). Never shown by `repr`. A value may be a `dagster.EnvVar`,
+            which is read when a job is submitted.
     """
 
     kind: ClassVar[JobKind] = JobKind.DISTILL
@@ -252,13 +260,20 @@ class Distill(_Options):
         """Credits a page costs at most: the estimate before the service has said its price."""
         return CREDITS_PER_DISTILL + self._llm_credits()
 
+    def secrets(self) -> tuple[str, ...]:
+        """The values of the headers."""
+        return tuple(resolved_headers("Distill", self.headers).values())
+
     def _own_fields(self) -> dict[str, object]:
+        return {**self._named_fields(), "headers": resolved_headers("Distill", self.headers)}
+
+    def _named_fields(self) -> dict[str, object]:
         return {
             "include": [name for name in ("metadata", "html", "links") if getattr(self, name)],
             "timeout": self.timeout,
             "includeTags": list(self.include_tags),
             "excludeTags": list(self.exclude_tags),
-            "headers": dict(self.headers),
+            "headers": named_headers(self.headers),
         }
 
     def _formats(self) -> list[object]:
@@ -321,46 +336,37 @@ class Extract(_Options):
         return (["links"] if self.links else []) + super()._formats()
 
 
-class Search(_Formats):
-    """Options of `/search`: 1 credit, 1 more for each hit distilled, 4 more for each LLM format of a hit.
-
-    Attributes:
-        limit: Hits to return, 1..10. The service's default is 5.
-        site: Search this domain only.
-        timeout: Milliseconds the service may spend on a hit, 5000..60000. The service's default is 30000.
-    """
-
-    limit: int | None = Field(default=None, ge=1, le=10)
-    site: Text | None = None
-    timeout: DistillTimeout | None = None
-
-    def body(self) -> dict[str, object]:
-        """The JSON body without `query`: nothing that is not set."""
-        asked = (["links"] if self.links else []) + self._formats()
-        formats = ["markdown", *asked] if asked else None
-        fields = {"limit": self.limit, "site": self.site, "formats": formats, "timeout": self.timeout}
-        return {name: value for name, value in fields.items() if value is not None}
-
-
 class Webhook(_Told):
     """Where the service reports that a batch job is over (Webhooks).
 
     Attributes:
         url: An http or https URL that the service can reach.
-        secret: Signs the deliveries; without it they carry no signature. Never shown by `repr`.
+        secret: Signs the deliveries; without it they carry no signature. Never shown by `repr`. It may be a
+            `dagster.EnvVar`, as may the headers.
         headers: Accepted by the service but, by its newest page, not sent yet. Never shown by `repr`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: HttpUrl
-    secret: Text | None = Field(default=None, repr=False)
+    secret: Annotated[Text | None, KeepVariable] = Field(default=None, repr=False)
     headers: Headers = Field(default_factory=dict, repr=False)
 
     def body(self) -> dict[str, object]:
-        """The value of the field `webhook` of a submit."""
-        fields = {"url": self.url, "secret": self.secret, "headers": dict(self.headers)}
+        """The value of the field `webhook` of a submit.
+
+        Raises:
+            ConfigurationError: the environment variable of a secret is not set.
+        """
+        fields = {"url": self.url, "secret": self._secret(), "headers": resolved_headers("Webhook", self.headers)}
         return {name: value for name, value in fields.items() if value}
+
+    def secrets(self) -> tuple[str, ...]:
+        """What is never shown of the body; raises as that does."""
+        return (self._secret(), *resolved_headers("Webhook", self.headers).values())
+
+    def _secret(self) -> str:
+        return resolved_secret("Webhook: `secret`", self.secret or "")
 
 
 Request: TypeAlias = Distill | Extract

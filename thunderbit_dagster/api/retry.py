@@ -17,7 +17,8 @@ from typing import Final
 
 from thunderbit_dagster.api.errors import ConfigurationError
 
-MILLISECONDS_FROM: Final = 1e11
+_MILLISECONDS_FROM: Final = 1e11
+"""Epoch values above this are milliseconds: as seconds they would lie beyond the year 5000."""
 REQUEST_TIMEOUT: Final = 408
 TOO_MANY_REQUESTS: Final = 429
 SERVER_ERRORS: Final = 500
@@ -38,6 +39,7 @@ class Event(str, Enum):
     NOT_SENT = "not sent"
     REPLY_LOST = "reply lost"
     UNREADABLE = "unreadable"
+    NOT_READ = "not read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,14 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ConfigurationError(f"attempts is {self.attempts}; at least 1 is needed")
+            raise ConfigurationError(f"attempts is {self.attempts}; it must be at least 1")
         for name in ("total", "base", "longest_backoff", "longest_wait"):
             if not getattr(self, name) >= 0:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; seconds from 0 up are needed")
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 0 or more seconds")
+
+
+RETRY: Final = RetryPolicy()
+"""The policy of clients that are given none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,8 @@ def decide(
 
 def is_repeatable(safety: Safety, outcome: Outcome) -> bool:
     """Whether repeating can help and cannot harm, bounds aside."""
+    if outcome.event is Event.NOT_READ:
+        return False
     if outcome.event is Event.NOT_SENT or outcome.status == TOO_MANY_REQUESTS:
         return True
     if safety is Safety.PAID:
@@ -187,7 +195,12 @@ def epoch(text: str | None) -> float | None:
         return None
     if not 0 <= value < float("inf"):
         return None
-    return value / 1000 if value > MILLISECONDS_FROM else value
+    return epoch_seconds(value)
+
+
+def epoch_seconds(value: float) -> float:
+    """Seconds since 1970 from seconds or milliseconds."""
+    return value / 1000 if value > _MILLISECONDS_FROM else value
 
 
 def _http_date(text: str) -> float:

@@ -93,7 +93,7 @@ def row_schema(schema: Mapping[str, object]) -> dict[str, object]:
     else:
         row = _of_list(schema["fields"]) if isinstance(schema.get("fields"), list) else _of_map(schema)
     if not isinstance(row, Mapping) or not isinstance(row.get("properties"), Mapping) or not row["properties"]:
-        raise SchemaError(f"names no field: give `properties` {_SOURCE}")
+        raise SchemaError(f"declares no field: give `properties` {_SOURCE}")
     checked = {"type": _OBJECT, **row}
     _must_be_json_schema(checked)
     return checked
@@ -163,7 +163,7 @@ def _resolve(schema: object, whole: Mapping[str, object], seen: tuple[str, ...],
     if isinstance(schema, bool):
         return schema
     if not isinstance(schema, Mapping):
-        raise SchemaError(f"{_at(path)} is no schema: give an object {_SOURCE}")
+        raise SchemaError(f"{_at(path)} is not a schema: give an object {_SOURCE}")
     for keyword in schema:
         _must_be_known(keyword, path)
     reference = schema.get("$ref")
@@ -182,7 +182,7 @@ def _follow(
     if not isinstance(reference, str) or not reference.startswith("#"):
         raise SchemaError(f"{_at(path)} refers to {reference!r}, which is outside the schema {_SOURCE}")
     if reference in seen:
-        raise SchemaError(f"{_at(path)} contains itself ({reference}), so it has no end as a column {_SOURCE}")
+        raise SchemaError(f"{_at(path)} contains itself ({reference}), so it cannot be a column {_SOURCE}")
     found = _resolve(_lookup(reference, whole, path), whole, (*seen, reference), path)
     beside = {keyword: value for keyword, value in schema.items() if keyword != "$ref"}
     more = _resolve(beside, whole, seen, path)
@@ -353,7 +353,7 @@ def _of_entry(entry: object) -> tuple[str, dict[str, object]]:
     if not isinstance(name, str) or not name:
         raise SchemaError(f"has a field without a `name` {_SOURCE}")
     if kind not in _LIST_TYPES:
-        raise SchemaError(f"{_at(name)}: {told['type']!r} is none of {', '.join(_LIST_TYPES)} {_SOURCE}")
+        raise SchemaError(f"{_at(name)}: {told['type']!r} is not one of {', '.join(_LIST_TYPES)} {_SOURCE}")
     instruction = told.get("instruction") or told.get("description")
     return name, {**_LIST_TYPES[kind], **({"description": str(instruction)} if instruction else {})}
 

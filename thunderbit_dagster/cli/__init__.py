@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from thunderbit_dagster.cli.backfill import backfill
-from thunderbit_dagster.cli.demo import demo
-from thunderbit_dagster.cli.dev import dev
-from thunderbit_dagster.cli.doctor import doctor
+from thunderbit_dagster.cli.backfill.command import backfill
+from thunderbit_dagster.cli.backfill.plan_command import plan
+from thunderbit_dagster.cli.dev.command import dev
+from thunderbit_dagster.cli.dev.demo import demo
+from thunderbit_dagster.cli.doctor.command import doctor
 from thunderbit_dagster.cli.emulator import emulator, site
-from thunderbit_dagster.cli.jobs import jobs
-from thunderbit_dagster.cli.plan import plan
+from thunderbit_dagster.cli.jobs.command import jobs
 from thunderbit_dagster.cli.webhooks import webhooks
 from thunderbit_dagster.version import __version__
 

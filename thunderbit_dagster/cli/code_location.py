@@ -23,8 +23,8 @@ PROJECT_FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "pyproject.toml": ("tool", "dg", "project"),
 }
 """Where `dg` keeps the settings of a project, and under which table."""
-STARTER: Final = "thunderbit_dagster.location"
-FILE_HELP: Final = "The code location; by default definitions.py of this folder, else the `dg` project around it."
+STARTER: Final = "thunderbit_dagster.starter.location"
+FILE_HELP: Final = "The code location. Default: definitions.py in this folder, else the `dg` project around it."
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def find(file: Path | None) -> CodeLocation | None:
     return CodeLocation(str(file), file=file) if file else _project(Path.cwd())
 
 
-def require(file: Path | None, *, started: bool) -> CodeLocation:
+def require_location(file: Path | None, *, started: bool) -> CodeLocation:
     """The code location of a command about crawls.
 
     Args:

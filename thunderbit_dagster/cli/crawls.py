@@ -16,11 +16,11 @@ import click
 import dagster as dg
 
 from thunderbit_dagster.api.errors import ConfigurationError
-from thunderbit_dagster.build import Built, builds
-from thunderbit_dagster.cli.code_location import FROM_ENVIRONMENT, CodeLocation, announce, find, require
+from thunderbit_dagster.cli.code_location import FROM_ENVIRONMENT, CodeLocation, announce, find, require_location
 from thunderbit_dagster.cli.workspace import Workspace
-from thunderbit_dagster.crawl import Crawl
-from thunderbit_dagster.starter import starter_definitions
+from thunderbit_dagster.crawl.crawl import Crawl
+from thunderbit_dagster.definitions import Built, builds
+from thunderbit_dagster.starter.crawls import starter_definitions
 
 
 def load_crawls(file: Path) -> list[Crawl]:
@@ -65,7 +65,7 @@ def opened(file: Path | None, workspace: Workspace, *, needs_crawls: bool = True
         click.ClickException: there is none, or it cannot be loaded.
     """
     started = workspace.kept_ports() is not None
-    location = require(file, started=started) if needs_crawls else find(file) or FROM_ENVIRONMENT
+    location = require_location(file, started=started) if needs_crawls else find(file) or FROM_ENVIRONMENT
     announce(location)
     with environment(location.variables(), win=True), environment(workspace.kept_environment()):
         yield load_builds(location)

@@ -57,9 +57,10 @@ class Child:
 
 @dataclass
 class Children:
-    """Processes that live and end together."""
+    """Processes that live and end together, in the working directory ``cwd`` or in this one's."""
 
     env: Mapping[str, str]
+    cwd: Path | None = None
     children: list[Child] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -82,6 +83,7 @@ class Children:
             process = subprocess.Popen(  # noqa: S603 - our own commands
                 command,
                 env=dict(self.env),
+                cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT if out else None,

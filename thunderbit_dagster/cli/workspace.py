@@ -5,21 +5,33 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+from filelock import FileLock, Timeout
 from yarl import URL
 
+from thunderbit_dagster.api.account import LOOPBACK_HOSTS
 from thunderbit_dagster.cli.processes import Children, answers, free_port
-from thunderbit_dagster.settings import EMULATOR_PLAN, EMULATOR_PORT, emulator_base_url
-from thunderbit_dagster.starter import SITE_PORT
-from thunderbit_dagster.urls import UrlFile, refusal
+from thunderbit_dagster.starter.crawls import SITE_PORT
+from thunderbit_dagster.starter.environment import EMULATOR_PLAN, EMULATOR_PORT, emulator_base_url
+from thunderbit_dagster.urls import UrlFile, url_refusal
 
 UI_PORT = 3000
 EMULATOR_CREDITS = 1_000_000
 START_SECONDS = 60.0
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OWN_SETTINGS = (
+    "DAGSTER_HOME",
+    "THUNDERBIT_API_KEY",
+    "THUNDERBIT_BASE_URL",
+    "THUNDERBIT_DATA_URI",
+    "THUNDERBIT_DEMO_SITE",
+    "THUNDERBIT_URLS",
+)
+"""Variables that would take the demo to a Dagster, an account, data or pages of the user's own."""
 DAGSTER_YAML = """\
 # Written once by thunderbit-dagster; yours to edit.
 telemetry:
@@ -59,6 +71,25 @@ class Workspace:
 
     def log(self, name: str) -> Path:
         return self.root / "logs" / f"{name}.log"
+
+    @contextmanager
+    def in_use(self) -> Iterator[Ports]:
+        """The folder for this process alone, with Dagster's settings and a choice of ports in it.
+
+        Raises:
+            click.ClickException: another process has it: two daemons and two emulators would spoil each other's work.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.root / ".lock", timeout=0):
+                yield self.prepare()
+        except Timeout:
+            kept = self.kept_ports()
+            at = f", with its UI on {ui_url(kept)}" if kept else ""
+            raise click.ClickException(
+                f"`thunderbit-dagster dev` or `demo` is running in {self.root}{at}. Stop it first, or choose another "
+                "folder with --dir."
+            ) from None
 
     def prepare(self) -> Ports:
         """Make the folder, Dagster's settings and the choice of ports."""
@@ -129,6 +160,18 @@ class Workspace:
         children.start("Dagster", [*dagster, *location], log)
 
 
+def ignore_own_settings() -> None:
+    """Leave the user's Dagster, account and data alone, whatever the environment says."""
+    for name in OWN_SETTINGS:
+        os.environ.pop(name, None)
+
+
+def own_settings() -> list[str]:
+    """What of the user's own is set here, in the environment or in a file ``.env``."""
+    given = [name for name in OWN_SETTINGS if os.environ.get(name)]
+    return [*given, *([".env"] if Path(".env").exists() else [])]
+
+
 def own_command(name: str) -> list[str]:
     """One of this command line's commands, run by the same Python."""
     return [sys.executable, "-m", "thunderbit_dagster.cli", name]
@@ -138,8 +181,8 @@ def named_origins(urls: Path | None) -> list[str]:
     """The origins on this machine that a user's own list names: naming them is leave to fetch them."""
     if urls is None:
         return []
-    parsed = [URL(url) for url in UrlFile(urls).read() if refusal(url, allow_private=True) is None]
-    return sorted({str(url.origin()) for url in parsed if url.host in LOOPBACK})
+    parsed = [URL(url) for url in UrlFile(urls).read() if url_refusal(url, allow_private=True) is None]
+    return sorted({str(url.origin()) for url in parsed if url.host in LOOPBACK_HOSTS})
 
 
 def site_url(ports: Ports) -> str:

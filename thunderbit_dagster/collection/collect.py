@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from logging import Logger
+from typing import TYPE_CHECKING
 
-from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import JobStatus, RowStatus
 from thunderbit_dagster.api.errors import JobNotFoundError, ThunderbitError
 from thunderbit_dagster.api.models import Job, JobRef
-from thunderbit_dagster.collection.partition import PartitionCollector, PartitionReport, utc
+from thunderbit_dagster.collection.partition_writer import PartitionCollector, PartitionReport, utc
+from thunderbit_dagster.collection.published_rows import PublishedPlace, StaysError, SupersededError, read_earlier
 from thunderbit_dagster.collection.reconcile import ConservationError, Reconciler, fate
-from thunderbit_dagster.collection.rows import Origin, price
-from thunderbit_dagster.extraction.output import PAGES, Output
-from thunderbit_dagster.ledger.fold import Post, Submission
-from thunderbit_dagster.ledger.records import Item
+from thunderbit_dagster.collection.rows import RowOrigin, price
+from thunderbit_dagster.extraction.output import PAGE_COLUMNS, Output
+from thunderbit_dagster.jobs.state import ENDED, EXPIRED, LOST, STOPPED
+from thunderbit_dagster.ledger.records import SentUrl
+from thunderbit_dagster.ledger.submissions import Post, Submission
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.polling.pace import EXPIRED, LOST, STOPPED
 from thunderbit_dagster.storage.errors import StorageError
 from thunderbit_dagster.storage.store import ParquetStore
+from thunderbit_dagster.urls import Fragments
+
+if TYPE_CHECKING:
+    from thunderbit_dagster.api.client import ThunderbitClient
 
 REREADS = 2
 """How often a COMPLETED job with unfinished rows is read again before those rows count as missing."""
@@ -48,9 +52,9 @@ class SharedJob:
         """This run's URLs by job position, as they were sent."""
         return {item.job_position: item.sent or item.url for post in self.shares.values() for item in post.intent.items}
 
-    def items(self) -> dict[int, list[tuple[Partition, Item]]]:
+    def items(self) -> dict[int, list[tuple[Partition, SentUrl]]]:
         """Who wants which job position."""
-        wanted: dict[int, list[tuple[Partition, Item]]] = {}
+        wanted: dict[int, list[tuple[Partition, SentUrl]]] = {}
         for partition, post in self.shares.items():
             for item in post.intent.items:
                 wanted.setdefault(item.job_position, []).append((partition, item))
@@ -73,8 +77,10 @@ class Collection:
     """One run's collection: partitions open with their first job and are published after their last.
 
     A job or a store that fails takes only its own partitions with it. ``known`` tells what polling already
-    learned of jobs that the API no longer knows or that never ended; ``output`` is what a page is read into. The
-    files of ``published`` partitions hold the rows of these jobs already.
+    learned of jobs that the API no longer knows or that never ended; ``output`` is what a page is read into, and
+    ``fragments`` those of the crawl. ``last`` is the submission that was published last of each partition, as the event
+    log tells. ``superseded`` holds those of the problems for which trying again is of no use: a newer submission is
+    published.
     """
 
     client: ThunderbitClient
@@ -86,9 +92,11 @@ class Collection:
     explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
-    output: Output = PAGES
-    published: AbstractSet[Partition] = frozenset()
+    output: Output = PAGE_COLUMNS
+    fragments: Fragments = "routes"
+    last: Mapping[Partition, str] = field(default_factory=dict)
     problems: dict[Partition, str] = field(default_factory=dict)
+    superseded: list[Partition] = field(default_factory=list)
     reports: dict[Partition, PartitionReport] = field(default_factory=dict)
     _open: dict[Partition, PartitionCollector] = field(default_factory=dict)
 
@@ -120,7 +128,7 @@ class Collection:
             reason = self.explain(error) if isinstance(error, ThunderbitError) else str(error)
             self.give_up(
                 wanted,
-                f"the rows of {job.ref} could not be fetched: {reason}. Its job is kept; run this again",
+                f"the rows of {job.ref} could not be fetched: {reason}. The job is kept; run this again",
             )
         except StorageError as error:
             self.give_up(wanted, str(error))
@@ -130,13 +138,19 @@ class Collection:
             return True
         if partition in self.problems or partition in self.reports:
             return False
+        submission = submissions[partition]
         try:
+            earlier = read_earlier(
+                PublishedPlace(self.store, self.crawl_name, partition, submission, self.last.get(partition))
+            )
+            for reason in earlier.files.damaged.values():
+                self.log.warning("%s: %s It will be replaced", partition, reason)
             writer = self.store.open_partition(self.crawl_name, partition.dimensions, schemas=self.output.schemas)
-        except StorageError as error:
-            self.give_up([partition], str(error))
+        except (StaysError, StorageError) as error:
+            self._give_up_for(partition, error)
             return False
         self._open[partition] = PartitionCollector(
-            partition, submissions[partition], writer, self.run_id, self.output.reader
+            partition, submission, writer, self.run_id, reader=self.output.reader, earlier=earlier
         )
         return True
 
@@ -144,10 +158,26 @@ class Collection:
         if left or partition not in self._open:
             return
         try:
-            self.reports[partition] = self._open[partition].finish(utc(self.clock()))
-            del self._open[partition]
-        except (ConservationError, StorageError) as error:
-            self.give_up([partition], str(error))
+            report = self._open[partition].finish(utc(self.clock()))
+        except (ConservationError, StaysError, StorageError) as error:
+            self._give_up_for(partition, error)
+            return
+        del self._open[partition]
+        self.reports[partition] = report
+        if report.kept:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in report.kept.most_common())
+            self.log.warning(
+                "%s: %d row(s) that this submission published before are kept, because the API now returns less: %s",
+                partition,
+                report.kept.total(),
+                reasons,
+            )
+
+    def _give_up_for(self, partition: Partition, error: Exception) -> None:
+        self.give_up([partition], str(error))
+        if isinstance(error, SupersededError):
+            self.superseded.append(partition)
+            self.log.warning("%s is not published: %s", partition, error)
 
     def give_up(self, partitions: list[Partition], reason: str) -> None:
         """Publish nothing of some partitions; what is published of them stays."""
@@ -188,18 +218,18 @@ class JobCollector:
             return True
         if job is None or not job.status.is_terminal:
             return False
-        return job.status is not JobStatus.COMPLETED or not rows.unfinished
+        return job.status is not JobStatus.COMPLETED or not (rows.unfinished or not rows.taken)
 
     @property
     def _known(self) -> str | None:
         return self.run_of.known.get(str(self.job.ref))
 
-    def _read(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, Item]]]) -> Job | None:
+    def _read(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, SentUrl]]]) -> Job | None:
         """Hand over what is new; the job as the last page shows it, None when the API does not know it."""
         job: Job | None = None
         rows.begin_reading()
         try:
-            for page in self.run_of.client.iter_pages(self.job.ref):
+            for page in self.run_of.client.iter_pages(self.job.ref, is_ours=rows.is_ours):
                 job = page.job
                 for row in page.rows:
                     if row.status is RowStatus.SUCCEEDED:
@@ -212,15 +242,15 @@ class JobCollector:
         return job
 
     def _wanting(
-        self, places: list[tuple[Partition, Item]], job: Job | None
-    ) -> Iterator[tuple[PartitionCollector, Item, Origin]]:
+        self, places: list[tuple[Partition, SentUrl]], job: Job | None
+    ) -> Iterator[tuple[PartitionCollector, SentUrl, RowOrigin]]:
         """Those who want a job position and are still being collected."""
         for partition, item in places:
             if collector := self.collectors.get(partition):
                 yield collector, item, self._origin(collector, item, job)
 
-    def _origin(self, collector: PartitionCollector, item: Item, job: Job | None) -> Origin:
-        return Origin(
+    def _origin(self, collector: PartitionCollector, item: SentUrl, job: Job | None) -> RowOrigin:
+        return RowOrigin(
             ref=self.job.ref,
             attempt=collector.attempt_of(item),
             submitted_at=utc(self.job.submitted_at),
@@ -228,12 +258,14 @@ class JobCollector:
             collected_at=utc(self.run_of.clock()),
             submission_id=collector.submission.id,
             run_id=self.run_of.run_id,
+            fragments=self.run_of.fragments,
         )
 
-    def _close(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, Item]]], job: Job | None) -> None:
-        status = self._final_status(job)
-        if status == LOST:
-            self._keep_published()
+    def _close(self, rows: Reconciler, items: Mapping[int, list[tuple[Partition, SentUrl]]], job: Job | None) -> None:
+        status = self._final_status(job, rows)
+        for position, row in rows.take_late():
+            for collector, item, origin in self._wanting(items[position], job):
+                collector.take(row, item, origin)
         why = fate(str(self.job.ref), status)
         for position in rows.missing:
             for collector, item, origin in self._wanting(items[position], job):
@@ -241,6 +273,7 @@ class JobCollector:
         for partition, collector in self.collectors.items():
             collector.report.duplicated += rows.duplicated
             collector.report.foreign += rows.foreign
+            collector.report.repaired += rows.repaired
             collector.job_ended(
                 job or Job(self.job.ref, JobStatus.UNKNOWN),
                 status,
@@ -248,23 +281,26 @@ class JobCollector:
                 self.job.size,
             )
         self._compare_bill(job)
+        self._warn_of_strange_rows(rows)
         self.run_of.log.info(
-            "%s: %d of %d rows are read, %d are missing",
+            "%s: %d of %d rows read, %d missing",
             self.job.ref,
             len(rows.taken),
             self.job.size,
             len(rows.missing),
         )
 
-    def _keep_published(self) -> None:
-        """Rows that were published while the API knew the job are not replaced by the news that they are lost."""
-        kept = [partition for partition in self.collectors if partition in self.run_of.published]
-        self.run_of.give_up(
-            kept,
-            f"its rows were published before, and the API does not know {self.job.ref} any more: the files stay as "
-            "they are. To fetch the pages again, materialize `submissions`",
-        )
-        self.collectors = {p: one for p, one in self.collectors.items() if p not in kept}
+    def _warn_of_strange_rows(self, rows: Reconciler) -> None:
+        partitions = ", ".join(map(str, self.job.shares))
+        strange = {
+            "fewer finished row(s) than URLs": len(rows.missing),
+            "row(s) of URLs that are not in the job, which were dropped": rows.foreign,
+            "row(s) that cannot be read, which are in `failed` as UNREADABLE_ROW": rows.unreadable,
+            "row(s) with bytes that are not UTF-8, which were replaced": rows.repaired,
+        }
+        for what, count in strange.items():
+            if count:
+                self.run_of.log.warning("%s (%s): the API sent %d %s", self.job.ref, partitions, count, what)
 
     def _compare_bill(self, job: Job | None) -> None:
         """Warn of a bill that the price list does not explain. All rows of the job count, whoever wants them."""
@@ -273,15 +309,17 @@ class JobCollector:
         listed = sum(self._prices.values())
         if abs(job.credits_used - listed) > DRIFT_SHARE * listed:
             self.run_of.log.warning(
-                "%s used %d credits by the API's word, but %d by the price list for its %d finished rows",
+                "%s used %d credits according to the API, but %d according to the price list for its %d finished rows",
                 job.ref,
                 job.credits_used,
                 listed,
                 len(self._prices),
             )
 
-    def _final_status(self, job: Job | None) -> str:
+    def _final_status(self, job: Job | None, rows: Reconciler) -> str:
         """How the job ended: by the API's word, else lost to it, else past its deadline.
+
+        A job that had ended before and runs again by the API's word stays ended when all of its rows are finished.
 
         Raises:
             JobNotEndedError: the job is running; there is nothing final to publish yet.
@@ -294,4 +332,6 @@ class JobCollector:
             return job.status.value
         if self._known == EXPIRED:
             return EXPIRED
+        if self._known in ENDED and rows.is_complete:
+            return str(self._known)
         raise JobNotEndedError(f"{self.job.ref} is still {job.raw_status or job.status.value}")

@@ -8,29 +8,26 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from thunderbit_dagster.api.requests import Extract
-from thunderbit_dagster.collection.partition import (
+from thunderbit_dagster.collection.metadata import fault_table
+from thunderbit_dagster.collection.partition_writer import (
     FAULT_COUNTS,
     INVALID_ITEM_COUNT,
     INVALID_PAGE_COUNT,
     ITEM_COUNT,
     UNNAMED_COUNTS,
 )
-from thunderbit_dagster.collection.view import fault_table
-from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.extraction.output import output_of
-from thunderbit_dagster.run import names_partitions, run_partitions
+from thunderbit_dagster.metadata.tables import table
 from thunderbit_dagster.storage.drift import Difference, differences
 from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS
 from thunderbit_dagster.storage.store import Footer, ParquetStore
-from thunderbit_dagster.tables import table
 
-SCHEMA_DRIFT = "schema_drift"
 LOOK_BACK = 20
 """How many partitions besides those of the run are held against today's schema, the last ones by their keys."""
 
 
-Dimensions: TypeAlias = Mapping[str, str]
+_Dimensions: TypeAlias = Mapping[str, str]
 
 
 @dataclass
@@ -65,32 +62,7 @@ class Drift:
         self.columns.update(one for one in changes if one.field.partition("[")[0] in EXTRACT_COLUMNS)
 
 
-def build_schema_drift_checks(crawl: Crawl, store: ParquetStore) -> list[dg.AssetChecksDefinition]:
-    """The check, for a crawl that extracts; none for one that distills.
-
-    In a run it counts the output of the run's partitions, executed on its own that of every partition in storage.
-    The schemas of the last ``LOOK_BACK`` other partitions are looked at as well. It only warns: what does not fit is
-    kept as it came, and was paid.
-    """
-    if not isinstance(crawl.request, Extract):
-        return []
-
-    @dg.asset_check(
-        asset=crawl.key("succeeded"),
-        name=SCHEMA_DRIFT,
-        description="Extracted rows fit the crawl's schema, and the files of older partitions have its types; what "
-        "does not fit is kept, and is a warning.",
-    )
-    def schema_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        stored = store.partitions(crawl.name, "succeeded")
-        named = crawl.partitions_def is None or names_partitions(context.run)
-        audited = [one.dimensions for one in run_partitions(context, crawl)] if named else stored
-        return result_of(drift_of(crawl, store, audited, [one for one in stored if one not in audited][-LOOK_BACK:]))
-
-    return [schema_drift]
-
-
-def drift_of(crawl: Crawl, store: ParquetStore, audited: Iterable[Dimensions], others: Iterable[Dimensions]) -> Drift:
+def drift_of(crawl: Crawl, store: ParquetStore, audited: Iterable[_Dimensions], others: Iterable[_Dimensions]) -> Drift:
     """What does not fit in the output of some partitions, and in the columns of those and others."""
     drift, schema = Drift(), output_of(crawl.request).schemas["succeeded"]
     for partitions, counted in ((audited, True), (others, False)):
@@ -101,12 +73,12 @@ def drift_of(crawl: Crawl, store: ParquetStore, audited: Iterable[Dimensions], o
     return drift
 
 
-def _footers(crawl: Crawl, store: ParquetStore, partitions: Iterable[Dimensions]) -> list[Footer]:
+def _footers(crawl: Crawl, store: ParquetStore, partitions: Iterable[_Dimensions]) -> list[Footer]:
     found = (store.footer(crawl.name, "succeeded", dimensions) for dimensions in partitions)
     return [footer for footer in found if footer is not None]
 
 
-def result_of(drift: Drift) -> dg.AssetCheckResult:
+def drift_result(drift: Drift) -> dg.AssetCheckResult:
     """The check's result: numbers that plot, the faults by field, and the fields that changed."""
     numbers = {
         "items": drift.items,

@@ -12,17 +12,14 @@ from typing import Final
 
 import dagster as dg
 
-from thunderbit_dagster.collection.checks import audit_partitions, evaluation, stored_partitions
-from thunderbit_dagster.collection.partition import BLANK_COUNT, is_blank
-from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.collection.check_names import BLANK_DOCUMENTS, DUPLICATE_CONTENT, SUCCESS_RATE
+from thunderbit_dagster.collection.checks import audit_partitions, evaluation
+from thunderbit_dagster.collection.partition_writer import BLANK_COUNT, is_blank
+from thunderbit_dagster.crawl.crawl import Crawl
+from thunderbit_dagster.metadata.tables import Cell, percent, table
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.run import names_partitions, run_partitions
 from thunderbit_dagster.storage.store import Footer, ParquetStore
-from thunderbit_dagster.tables import Cell, table
 
-SUCCESS_RATE: Final = "success_rate"
-BLANK_DOCUMENTS: Final = "blank_documents"
-DUPLICATE_CONTENT: Final = "duplicate_content"
 WORST: Final = 20
 """How many partitions, or pages of a partition, a table names."""
 
@@ -48,19 +45,6 @@ class Quality:
         return self.succeeded / self.submitted if self.submitted else 1.0
 
 
-def build_quality_checks(crawl: Crawl, store: ParquetStore) -> dg.AssetChecksDefinition:
-    """The checks ``success_rate``, ``blank_documents`` and ``duplicate_content``, in one step."""
-
-    @dg.multi_asset_check(name=f"{crawl.name}__quality", specs=check_specs(crawl), can_subset=True)
-    def quality(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        named = crawl.partitions_def is None or names_partitions(context.run)
-        partitions = run_partitions(context, crawl) if named else stored_partitions(crawl, store)
-        chosen = {key.name for key in context.selected_asset_check_keys}
-        yield from (one for one in quality_results(crawl, store, partitions) if one.check_name in chosen)
-
-    return quality
-
-
 def check_partitions(
     instance: dg.DagsterInstance, crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
 ) -> Iterator[dg.AssetCheckEvaluation]:
@@ -70,23 +54,6 @@ def check_partitions(
     yield from audit_partitions(instance, crawl, store, partitions)
     for result in quality_results(crawl, store, partitions):
         yield evaluation(crawl, result.check_name or "", result)
-
-
-def check_specs(crawl: Crawl) -> list[dg.AssetCheckSpec]:
-    """The checks of a crawl; none blocks."""
-    texts = {
-        BLANK_DOCUMENTS: "Every page in `succeeded` has text or extracted rows; a blank one is a warning.",
-        DUPLICATE_CONTENT: "No two pages of a partition have the same content, as login and error pages do; two are a "
-        "warning. A page and what redirects to it are one.",
-    }
-    if crawl.success_rate is not None:
-        warn, error = crawl.success_rate
-        texts[SUCCESS_RATE] = (
-            f"At least {percent(warn)} of each partition's URLs succeed; less is a warning, less than "
-            f"{percent(error)} an error."
-        )
-    asset = crawl.key("succeeded")
-    return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in texts.items()]
 
 
 def quality_results(
@@ -165,11 +132,6 @@ def _rate_result(crawl: Crawl, measured: Sequence[Quality], warn: float, error: 
         description=text,
         metadata={**numbers, **({"worst partitions": table(columns, rows)} if worst else {})},
     )
-
-
-def percent(share: float) -> str:
-    """A share as people write it: 0.8 is 80%, and 0.9995 is 99.95%."""
-    return f"{100 * share:.10g}%"
 
 
 def _blank_result(crawl: Crawl, measured: Sequence[Quality]) -> dg.AssetCheckResult:

@@ -21,7 +21,7 @@ from thunderbit_dagster.api.codes import (
 from thunderbit_dagster.api.models import JobRef, Row, RowError
 from thunderbit_dagster.collection.reconcile import Fate
 from thunderbit_dagster.extraction.items import Extracted
-from thunderbit_dagster.ledger.records import Item, RejectedUrl
+from thunderbit_dagster.ledger.records import RejectedUrl, SentUrl
 from thunderbit_dagster.storage.schema import (
     FailedRow,
     Image,
@@ -30,14 +30,14 @@ from thunderbit_dagster.storage.schema import (
     canonical_json,
     content_hash,
 )
-from thunderbit_dagster.urls import canonical_url, refusal
+from thunderbit_dagster.urls import Fragments, canonical_url, url_refusal
 
 FINAL_URL_KEYS = ("sourceURL", "sourceUrl", "source_url")
 RETRYABLE = {ErrorClass.TRANSIENT, ErrorClass.BUDGET, ErrorClass.JOB}
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RowOrigin:
     """Where a row comes from: the same for all rows of a partition in one job."""
 
     ref: JobRef
@@ -47,14 +47,15 @@ class Origin:
     collected_at: datetime
     submission_id: str
     run_id: str
+    fragments: Fragments = "routes"
 
 
-def succeeded_row(row: Row, item: Item, origin: Origin, output: Extracted | None = None) -> SucceededRow:
+def succeeded_row(row: Row, item: SentUrl, origin: RowOrigin, output: Extracted | None = None) -> SucceededRow:
     """A finished row as the ``succeeded`` table holds it, with what was read of its output when there is a schema."""
     text = row.markdown if row.markdown is not None else canonical_json(row.data or [])
     found = SucceededRow(
         url=item.url,
-        canonical_url=_canonical(item.url),
+        canonical_url=_canonical(item.url, origin.fragments),
         final_url=_text(row.metadata, *FINAL_URL_KEYS),
         title=_text(row.metadata, "title"),
         description=_text(row.metadata, "description"),
@@ -81,11 +82,15 @@ def succeeded_row(row: Row, item: Item, origin: Origin, output: Extracted | None
         submission_id=origin.submission_id,
         run_id=origin.run_id,
     )
-    if output is not None:
-        found["items"] = output.items
-        found["extract_outcome"] = output.outcome
-        found["extract_errors"] = output.errors
-    return found
+    return found if output is None else with_output(found, output)
+
+
+def with_output(row: SucceededRow, output: Extracted) -> SucceededRow:
+    """A row with its typed columns."""
+    row["items"] = output.items
+    row["extract_outcome"] = output.outcome
+    row["extract_errors"] = output.errors
+    return row
 
 
 def raw_data(row: Row) -> str | None:
@@ -93,7 +98,7 @@ def raw_data(row: Row) -> str | None:
     return None if row.data is None else canonical_json(row.data)
 
 
-def failed_row(row: Row, item: Item, origin: Origin) -> FailedRow:
+def failed_row(row: Row, item: SentUrl, origin: RowOrigin) -> FailedRow:
     """A failed or cancelled row as the ``failed`` table holds it."""
     cancelled = row.status is RowStatus.CANCELLED
     default = RowError(JOB_CANCELLED, "the job was cancelled before this URL was finished")
@@ -101,7 +106,7 @@ def failed_row(row: Row, item: Item, origin: Origin) -> FailedRow:
     return _failed(item, origin, Fate(row.status.value, error.code, error.message))
 
 
-def absent_row(item: Item, origin: Origin, why: Fate) -> FailedRow:
+def absent_row(item: SentUrl, origin: RowOrigin, why: Fate) -> FailedRow:
     """A URL for which no finished row came."""
     return _failed(item, origin, why)
 
@@ -123,11 +128,11 @@ def rejected_row(url: RejectedUrl, collected_at: datetime, submission_id: str, r
     )
 
 
-def _failed(item: Item, origin: Origin, why: Fate) -> FailedRow:
+def _failed(item: SentUrl, origin: RowOrigin, why: Fate) -> FailedRow:
     error_class = classify(why.code)
     return FailedRow(
         url=item.url,
-        canonical_url=_canonical(item.url),
+        canonical_url=_canonical(item.url, origin.fragments),
         status=why.status,
         error_code=why.code,
         error_message=why.message,
@@ -152,8 +157,8 @@ def price(kind: JobKind, row: Row) -> int:
     return base + CREDITS_PER_LLM_FORMAT * sum(map(bool, (row.summary, row.answer, row.highlights)))
 
 
-def _canonical(url: str) -> str | None:
-    return None if refusal(url, allow_private=True) else canonical_url(url)
+def _canonical(url: str, fragments: Fragments) -> str | None:
+    return None if url_refusal(url, allow_private=True) else canonical_url(url, fragments)
 
 
 def _text(values: Mapping[str, object], *names: str) -> str | None:

@@ -11,16 +11,16 @@ import dagster as dg
 from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
-from thunderbit_dagster.build import build_crawl_definitions, builds
 from thunderbit_dagster.component.project import SENSOR_SECONDS, TICK_SECONDS, Project
-from thunderbit_dagster.component.reading import read_crawls, read_executor, read_store, read_thunderbit
+from thunderbit_dagster.component.resolvers import read_crawls, read_executor, read_store, read_thunderbit
 from thunderbit_dagster.component.scaffold import CrawlScaffolder
-from thunderbit_dagster.component.shape import Crawls, Executor, Seconds, Store, Thunderbit, TickSeconds
+from thunderbit_dagster.component.schema import Crawls, Executor, Seconds, StoreSettings, Thunderbit, TickSeconds
 from thunderbit_dagster.component.templates import Template, render
 from thunderbit_dagster.component.translation import TranslatedCrawl, Translation, Translations, read_translation
-from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.crawl.crawl import Crawl
+from thunderbit_dagster.definitions import build_crawl_definitions, builds
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.settings import resource_from_environment, store_from_environment
+from thunderbit_dagster.starter.environment import resource_from_environment, store_from_environment
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.version import __version__
 
@@ -76,7 +76,7 @@ class ThunderbitCrawlComponent(dg.Component, dg.Resolvable):
         ParquetStore | None,
         dg.Resolver(
             read_store,
-            model_field_type=Store,
+            model_field_type=StoreSettings,
             description="Where the Parquet goes, for the whole project: THUNDERBIT_DATA_URI or its folder `data`.",
         ),
     ] = None
@@ -142,7 +142,7 @@ class ThunderbitCrawlComponent(dg.Component, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs and schedules of this instance; the first one of a project brings the sensor."""
-        project = Project.of(self, ThunderbitCrawlComponent, context)
+        project = Project.of(self, context.component_tree.get_all_components(ThunderbitCrawlComponent))
         store = project.store or store_from_environment(context.project_root)
         crawls = self.translated_crawls(store)
         built = self._build(crawls, project, store).map_asset_specs(func=self._translator(crawls))

@@ -4,18 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import dagster as dg
 
 if TYPE_CHECKING:
-    from thunderbit_dagster.component.crawl_component import ThunderbitCrawlComponent
+    from thunderbit_dagster.crawl.crawl import Crawl
     from thunderbit_dagster.resource import ThunderbitResource
     from thunderbit_dagster.storage.store import ParquetStore
 
 T = TypeVar("T")
-SENSOR_SECONDS = 30
+SENSOR_SECONDS = 5
 TICK_SECONDS = 5.0
+
+
+class Instance(Protocol):
+    """What an instance of the component states."""
+
+    @property
+    def crawls(self) -> Sequence[Crawl]: ...
+
+    @property
+    def names(self) -> str: ...
+
+    @property
+    def thunderbit(self) -> ThunderbitResource | None: ...
+
+    @property
+    def bound_resource(self) -> ThunderbitResource: ...
+
+    @property
+    def store(self) -> ParquetStore | None: ...
+
+    @property
+    def sensor_interval_seconds(self) -> int | None: ...
+
+    @property
+    def sensor_tick_seconds(self) -> float | None: ...
+
+    @property
+    def executor(self) -> dg.ExecutorDefinition | None: ...
+
+    def translated_crawls(self, store: ParquetStore) -> list[Crawl]: ...
 
 
 @dataclass(frozen=True)
@@ -25,26 +55,20 @@ class Project:
     The settings of the API, the store and the sensor hold for all of them, and are stated in one.
     """
 
-    instances: Sequence[ThunderbitCrawlComponent]
+    instances: Sequence[Instance]
 
     @classmethod
-    def of(
-        cls,
-        instance: ThunderbitCrawlComponent,
-        component: type[ThunderbitCrawlComponent],
-        context: dg.ComponentLoadContext,
-    ) -> Project:
-        """The project of an instance; an instance that is built on its own is a project by itself.
+    def of(cls, instance: Instance, found: Sequence[Instance]) -> Project:
+        """The project of an instance among those found; one that is built on its own is a project by itself.
 
         Raises:
             DagsterInvalidDefinitionError: two instances contradict each other.
         """
-        found = context.component_tree.get_all_components(component)
         project = cls(found if any(one is instance for one in found) else [instance])
         project._refuse_repeated_names()
         return project
 
-    def leads(self, instance: ThunderbitCrawlComponent) -> bool:
+    def leads(self, instance: Instance) -> bool:
         """Whether this instance brings the sensor."""
         return self.instances[0] is instance
 
@@ -70,7 +94,7 @@ class Project:
     def executor(self) -> dg.ExecutorDefinition | None:
         return self._stated("executor", lambda one: one.executor)
 
-    def _stated(self, name: str, setting: Callable[[ThunderbitCrawlComponent], T | None]) -> T | None:
+    def _stated(self, name: str, setting: Callable[[Instance], T | None]) -> T | None:
         stated = [(one, value) for one in self.instances if (value := setting(one)) is not None]
         for other, value in stated:
             if value != stated[0][1]:

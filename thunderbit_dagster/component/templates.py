@@ -4,6 +4,7 @@ Dagster checks YAML twice: ``dg check yaml`` against a JSON Schema, and loading 
 line of a mistake only where no union stands above it, so choices are made by looking at the value first.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 TEMPLATE_SCHEMA: JsonSchemaValue = {"type": "string", "pattern": r"\{[{%]"}
+_VARIABLE = re.compile(r"""\{\{\s*env(?:\.|\(\s*['"])(\w+)(?:['"]\s*\))?\s*\}\}""")
 
 
 def is_template(value: object) -> bool:
@@ -32,6 +34,23 @@ def render(context: dg.ResolutionContext, value: object) -> object:
     if isinstance(value, list):
         return [render(context.at_path(index), one) for index, one in enumerate(value)]
     return _rendered(context, value) if is_template(value) else value
+
+
+def render_secret(context: dg.ResolutionContext, value: object) -> object:
+    """``render``, but the template of one environment variable is that variable, to be read when it is needed."""
+    variable = _VARIABLE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return dg.EnvVar(variable[1]) if variable else render(context, value)
+
+
+def render_with_headers(context: dg.ResolutionContext, given: object) -> object:
+    """``render`` for settings of which ``headers`` may hold secrets."""
+    headers = given.get("headers") if isinstance(given, Mapping) else None
+    if not isinstance(given, Mapping) or not isinstance(headers, Mapping):
+        return render(context, given)
+    at_headers = context.at_path("headers")
+    secrets = {name: render_secret(at_headers.at_path(name), value) for name, value in headers.items()}
+    others = {name: render(context.at_path(name), value) for name, value in given.items() if name != "headers"}
+    return {**others, "headers": secrets}
 
 
 def _rendered(context: dg.ResolutionContext, template: object) -> object:

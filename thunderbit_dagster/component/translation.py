@@ -7,9 +7,9 @@ from typing import Annotated, TypeAlias
 import dagster as dg
 from pydantic import Field
 
-from thunderbit_dagster.component.location import told
+from thunderbit_dagster.component.errors import errors_at_line
 from thunderbit_dagster.component.templates import Checked, Template, render
-from thunderbit_dagster.crawl import Crawl
+from thunderbit_dagster.crawl.crawl import Crawl
 
 Translation: TypeAlias = Callable[[dg.AssetSpec, Crawl], dg.AssetSpec]
 """From the spec of an asset as the crawl has it to the one that Dagster shows."""
@@ -49,7 +49,7 @@ def read_translation(context: dg.ResolutionContext, given: Mapping[str, object])
         scope = context.with_scope(spec=spec, crawl=crawl, asset=spec.key.path[-1])
         changed = {name: render(scope.at_path(name), value) for name, value in given.items()}
         for name, value in changed.items():
-            with told(context.at_path(name)):
+            with errors_at_line(context.at_path(name)):
                 spec = _changed(spec, name, value)
         return spec
 

@@ -18,9 +18,9 @@ _CRON_PATTERN: Final = r"^\s*(@[a-z]+|[0-9A-Za-z*/,#?-]+(\s+[0-9A-Za-z*/,#?-]+){
 Flag: TypeAlias = Annotated[bool, Template()]
 Count: TypeAlias = Annotated[int, Field(ge=1), Template()]
 Amount: TypeAlias = Annotated[float, Field(ge=0), Template()]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Offset: TypeAlias = Annotated[int, Template()]
-Text: TypeAlias = Annotated[str, Field(min_length=1)]
+NonEmptyText: TypeAlias = Annotated[str, Field(min_length=1)]
 
 
 def _check_zone(name: str) -> None:
@@ -50,10 +50,10 @@ def _any_text(text: str) -> None:
     """Dagster itself says what is wrong with it."""
 
 
-Zone: TypeAlias = Annotated[Text, Worded(_check_zone, _zone_schema)]
-Cron: TypeAlias = Annotated[Text, Worded(_any_text, lambda: {"pattern": _CRON_PATTERN})]
-Moment: TypeAlias = Annotated[Text, Worded(read_moment, lambda: {"pattern": DATE_PATTERN})]
-BaseUri: TypeAlias = Annotated[Text, Worded(normalize, _base_uri_schema)]
+Zone: TypeAlias = Annotated[NonEmptyText, Worded(_check_zone, _zone_schema)]
+Cron: TypeAlias = Annotated[NonEmptyText, Worded(_any_text, lambda: {"pattern": _CRON_PATTERN})]
+Moment: TypeAlias = Annotated[NonEmptyText, Worded(read_moment, lambda: {"pattern": DATE_PATTERN})]
+BaseUri: TypeAlias = Annotated[NonEmptyText, Worded(normalize, _base_uri_schema)]
 
 
 class Shape(dg.Model):

@@ -22,22 +22,22 @@ from thunderbit_dagster.emulator.account import DEMO_KEY, ApiKey, KeyState
 from thunderbit_dagster.emulator.app import RequestRecord
 from thunderbit_dagster.emulator.dialect import Dialect
 from thunderbit_dagster.emulator.faults import Faults, Rule
-from thunderbit_dagster.emulator.jobs import Job
+from thunderbit_dagster.emulator.jobs import EmulatedJob
 from thunderbit_dagster.emulator.server import Listening, Service, bind, serve
 from thunderbit_dagster.emulator.settings import DEFAULT_CREDITS, WEBHOOK_RETRIES, EmulatorSettings
 from thunderbit_dagster.emulator.store import StoreInUseError
 from thunderbit_dagster.emulator.webhooks import Delivery
-from thunderbit_dagster.listening import PortInUseError
+from thunderbit_dagster.serving import PortInUseError
 
 __all__ = [
     "DEMO_KEY",
     "ApiKey",
     "Delivery",
     "Dialect",
+    "EmulatedJob",
     "Emulator",
     "EmulatorSettings",
     "Faults",
-    "Job",
     "KeyState",
     "Listening",
     "PortInUseError",
@@ -131,7 +131,7 @@ class Emulator:
         return list(self._running.api.requests)
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[EmulatedJob]:
         """Every job submitted so far, oldest first."""
         return self._running.call(lambda engine: engine.store.all_jobs())
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 
 DEMO_KEY = "tb_0123456789abcdef0123456789abcdef"
 """The key an emulator accepts when none is configured. It opens nothing else."""
@@ -43,7 +43,7 @@ class ApiKey:
 
     def __post_init__(self) -> None:
         if not _KEY.match(self.key):
-            raise ValueError("an API key is 'tb_' and 32 lower-case hexadecimal digits")
+            raise ValueError("an API key must be 'tb_' and 32 lower-case hexadecimal digits")
 
     @property
     def account_name(self) -> str:
@@ -60,14 +60,14 @@ def authenticate(header: str | None, keys: Iterable[ApiKey]) -> ApiKey:
     scheme, _, token = (header or "").strip().partition(" ")
     token = token.strip()
     if not token:
-        raise ApiError("API_KEY_MISSING", "Send 'Authorization: Bearer <key>'.")
+        raise EmulatorError("API_KEY_MISSING", "Send 'Authorization: Bearer <key>'.")
     if scheme.lower() != "bearer" or not _KEY.match(token):
-        raise ApiError("API_KEY_INVALID_FORMAT", "A key is 'tb_' and 32 hexadecimal digits, sent as Bearer.")
+        raise EmulatorError("API_KEY_INVALID_FORMAT", "A key is 'tb_' and 32 hexadecimal digits, sent as Bearer.")
     found = next((known for known in keys if known.key == token), None)
     if found is None:
-        raise ApiError("API_KEY_NOT_FOUND", "No such key.")
+        raise EmulatorError("API_KEY_NOT_FOUND", "No such key.")
     if found.state is not KeyState.ACTIVE:
-        raise ApiError(f"API_KEY_{found.state.name}", f"This key is {found.state.value}.")
+        raise EmulatorError(f"API_KEY_{found.state.name}", f"This key is {found.state.value}.")
     return found
 
 
@@ -105,7 +105,7 @@ class RateWindow:
             ApiError: `RATE_LIMIT_EXCEEDED`, and the request is not counted.
         """
         if not self.take().allowed:
-            raise ApiError("RATE_LIMIT_EXCEEDED", "Too many requests; wait for X-RateLimit-Reset.")
+            raise EmulatorError("RATE_LIMIT_EXCEEDED", "Too many requests; wait for X-RateLimit-Reset.")
 
     def take(self) -> RateState:
         """Count one request, unless the window is full."""

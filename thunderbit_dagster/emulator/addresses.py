@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _SITE_LOCAL = ipaddress.ip_network("fec0::/10")
@@ -44,12 +44,12 @@ class Origin:
         return f"{scheme}://{host}{suffix}"
 
 
-def refusal(address: str) -> str | None:
+def address_refusal(address: str) -> str | None:
     """Why an IP address may not be dialled, or None when it may."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     inner = _embedded(ip) if isinstance(ip, ipaddress.IPv6Address) else None
     if inner is not None:
-        found = refusal(str(inner))
+        found = address_refusal(str(inner))
         return f"{found} inside {ip}" if found else None
     if isinstance(ip, ipaddress.IPv6Address) and ip in _SITE_LOCAL:
         return "a private address"
@@ -77,7 +77,7 @@ def resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ApiError("SCRAPE_DNS_RESOLUTION_ERROR", f"The name {host!r} cannot be resolved.") from None
+        raise EmulatorError("SCRAPE_DNS_RESOLUTION_ERROR", f"The name {host!r} cannot be resolved.") from None
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
@@ -90,12 +90,12 @@ def check(addresses: Collection[str], origin: Origin, allowed: Collection[Origin
         ApiError: `SCRAPE_TARGET_FORBIDDEN`; the message says how to allow the origin.
     """
     for address in addresses if origin not in allowed else ():
-        reason = refusal(address)
+        reason = address_refusal(address)
         if reason is not None:
-            raise ApiError(
+            raise EmulatorError(
                 "SCRAPE_TARGET_FORBIDDEN",
-                f"{origin.host} is {reason} ({address}), which the emulator does not fetch by itself. "
-                f"To allow it, name its origin: allow_origins=({str(origin)!r},).",
+                f"{origin.host} is {reason} ({address}), which the emulator does not fetch by default. To allow it, "
+                f"name its origin: allow_origins=({str(origin)!r},).",
             )
 
 

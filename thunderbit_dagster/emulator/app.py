@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -27,20 +28,22 @@ from thunderbit_dagster.api.codes import (
 from thunderbit_dagster.emulator import jobs
 from thunderbit_dagster.emulator.account import authenticate
 from thunderbit_dagster.emulator.distill import Product
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.extract import suggest
 from thunderbit_dagster.emulator.faults import Rule, spoil_rows
-from thunderbit_dagster.emulator.options import PageOptions, SearchBody, parse, parse_batch, parse_one
-from thunderbit_dagster.emulator.present import (
+from thunderbit_dagster.emulator.json_views import (
     async_view,
     job_view,
     lists_unfinished,
     row_view,
+    submitted_async_view,
     with_source_url,
 )
-from thunderbit_dagster.emulator.reading import words_of
-from thunderbit_dagster.emulator.replies import instead, parse_body, problem, spoiled
+from thunderbit_dagster.emulator.local_only import LocalOnly
+from thunderbit_dagster.emulator.options import PageOptions, SearchBody, parse_batch, parse_fields, parse_one
+from thunderbit_dagster.emulator.responses import instead, parse_body, problem, spoiled
 from thunderbit_dagster.emulator.schema import Field, parse_schema
+from thunderbit_dagster.emulator.summaries import words_of
 from thunderbit_dagster.emulator.worker import Account, Engine
 from thunderbit_dagster.version import __version__
 
@@ -65,7 +68,7 @@ class RequestRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class AdmittedRequest:
     """A request that was let in."""
 
     request: Request
@@ -78,11 +81,11 @@ class Call:
         async for chunk in self.request.stream():
             raw += chunk
             if len(raw) > MAX_BODY_BYTES:
-                raise ApiError("MALFORMED_REQUEST_BODY", "The body is larger than 10 MB.", status=413)
+                raise EmulatorError("MALFORMED_REQUEST_BODY", "The body is larger than 10 MB.", status=413)
         return parse_body(bytes(raw))
 
 
-Handler = Callable[[Call], Awaitable[Response]]
+Handler = Callable[[AdmittedRequest], Awaitable[Response]]
 
 
 class Api:
@@ -99,6 +102,7 @@ class Api:
         """The ASGI application."""
         return Starlette(
             routes=[*self._public_routes(), *self._own_routes()],
+            middleware=[Middleware(LocalOnly)],
             exception_handlers={HTTPException: self._refused},  # type: ignore[dict-item]
         )
 
@@ -156,12 +160,12 @@ class Api:
             key = authenticate(request.headers.get("authorization"), self.engine.settings.all_keys)
             account = self.engine.accounts[key.account_name]
             account.window.admit()
-            answer = await handler(Call(request, account, rules))
-        except ApiError as error:
+            answer = await handler(AdmittedRequest(request, account, rules))
+        except EmulatorError as error:
             answer = problem(error, self.dialect)
         except Exception:  # noqa: BLE001 - a defect must not close the connection: clients would take it for a lost reply
             _log.exception("%s %s", request.method, request.url.path)
-            answer = problem(ApiError("INTERNAL_ERROR", "The emulator failed; see its log."), self.dialect)
+            answer = problem(EmulatorError("INTERNAL_ERROR", "The emulator failed; see its log."), self.dialect)
         answer.headers.update(self._rate_headers(account))
         return answer
 
@@ -174,7 +178,7 @@ class Api:
 
     def _refused(self, request: Request, error: HTTPException) -> Response:
         code = "METHOD_NOT_ALLOWED" if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else "NOT_FOUND"
-        refusal = ApiError(code, f"{request.method} {request.url.path}: {error.detail}.", status=error.status_code)
+        refusal = EmulatorError(code, f"{request.method} {request.url.path}: {error.detail}.", status=error.status_code)
         answer = problem(refusal, self.dialect, {**(error.headers or {}), **self._rate_headers(None)})
         self._record(request, "other", answer)
         return answer
@@ -187,15 +191,15 @@ class Api:
         self.polls += request.method == "GET" and route.startswith("/batch/")
 
     @staticmethod
-    def _of_kind(kind: JobKind, handler: Callable[[Call, JobKind], Awaitable[Response]]) -> Handler:
-        async def handle(call: Call) -> Response:
+    def _of_kind(kind: JobKind, handler: Callable[[AdmittedRequest, JobKind], Awaitable[Response]]) -> Handler:
+        async def handle(call: AdmittedRequest) -> Response:
             return await handler(call, kind)
 
         return handle
 
     # One page
 
-    async def _one(self, call: Call, kind: JobKind) -> Response:
+    async def _one(self, call: AdmittedRequest, kind: JobKind) -> Response:
         url, options = parse_one(kind, await self._checked(call, kind))
         product = await self.engine.one_page(call.account, kind, url, options)
         return _success(self._single_view(kind, url, product))
@@ -206,9 +210,9 @@ class Api:
         beside = {"metadata": payload.pop("metadata")} if kind is JobKind.EXTRACT and "metadata" in payload else {}
         return {"data": {"url": url, **payload}, **beside}
 
-    async def _suggest_fields(self, call: Call) -> Response:
+    async def _suggest_fields(self, call: AdmittedRequest) -> Response:
         url, _ = parse_one(JobKind.DISTILL, body := await call.body())
-        options = parse(
+        options = parse_fields(
             PageOptions, {name: value for name, value in body.items() if name in {"timeout", "countryCode"}}
         )
         product = await self.engine.page(JobKind.DISTILL, url, options)
@@ -216,9 +220,9 @@ class Api:
         fields = suggest(page.root, page.base) if page.root is not None else [Field("title")]
         return _success({"data": {"url": url, "title": page.title, **_proposal(fields)}})
 
-    async def _search(self, call: Call) -> Response:
+    async def _search(self, call: AdmittedRequest) -> Response:
         body = await call.body()
-        wanted, options = parse(SearchBody, body), parse(PageOptions, body)
+        wanted, options = parse_fields(SearchBody, body), parse_fields(PageOptions, body)
         engine, account = self.engine, call.account
         engine.must_afford(account, 1)
         host = _host(wanted.site)
@@ -237,27 +241,27 @@ class Api:
     ) -> tuple[dict[str, object], int]:
         try:
             product = await self.engine.one_page(account, JobKind.DISTILL, str(view["url"]), options)
-        except ApiError as error:
+        except EmulatorError as error:
             return {**view, "success": False, "error": error.as_row_error()}, 0
         return {**view, "success": True, **with_source_url(product.payload, self.dialect)}, product.credits
 
     # Jobs
 
-    async def _submit_batch(self, call: Call, kind: JobKind) -> Response:
+    async def _submit_batch(self, call: AdmittedRequest, kind: JobKind) -> Response:
         body = await self._checked(call, kind)
         limit = self.dialect.extract_batch_urls if kind is JobKind.EXTRACT else MAX_BATCH_URLS
         batch = parse_batch(kind, body, limit, check_urls=self.dialect.invalid_urls == "request")
         job = self.engine.submit(call.account, f"batch/{kind.value}", kind, batch, body)
         return _success({"data": job_view(job, self.dialect)}, status=self.dialect.submit_status)
 
-    async def _submit_async(self, call: Call, kind: JobKind) -> Response:
+    async def _submit_async(self, call: AdmittedRequest, kind: JobKind) -> Response:
         body = await self._checked(call, kind)
         url, _ = parse_one(kind, body)
         body = {**{name: value for name, value in body.items() if name not in {"url", "webhook"}}, "urls": [url]}
         job = self.engine.submit(call.account, f"async/{kind.value}", kind, parse_batch(kind, body), body)
-        return _success({"data": job_view(job, self.dialect)}, status=self.dialect.submit_status)
+        return _success({"data": submitted_async_view(job, self.dialect)}, status=self.dialect.submit_status)
 
-    async def _read_batch(self, call: Call, kind: JobKind) -> Response:
+    async def _read_batch(self, call: AdmittedRequest, kind: JobKind) -> Response:
         job = self._find(call, f"batch/{kind.value}")
         offset, limit = _page(call.request.query_params)
         if self.dialect.unpaged:
@@ -270,12 +274,12 @@ class Api:
             view["status"] = _spoiled_status(rule, view["status"])
         return _success({"data": view})
 
-    async def _read_async(self, call: Call, kind: JobKind) -> Response:
+    async def _read_async(self, call: AdmittedRequest, kind: JobKind) -> Response:
         job = self._find(call, f"async/{kind.value}")
         row = self.engine.store.rows(job.id)[0]
         return _success({"data": async_view(job, row, self.dialect)})
 
-    async def _cancel_batch(self, call: Call, kind: JobKind) -> Response:
+    async def _cancel_batch(self, call: AdmittedRequest, kind: JobKind) -> Response:
         job = self._find(call, f"batch/{kind.value}")
         if not job.status.is_terminal:
             self.engine.cancel(job)
@@ -283,20 +287,20 @@ class Api:
         status = int(self.dialect.cancel_terminal_status)
         if status != HTTPStatus.OK:
             code = "JOB_NOT_FOUND" if status == HTTPStatus.NOT_FOUND else _CONFLICT
-            raise ApiError(code, f"The job is {job.status.value} already.", status=status)
+            raise EmulatorError(code, f"The job is {job.status.value} already.", status=status)
         return _success({})
 
-    def _find(self, call: Call, route: str) -> jobs.Job:
+    def _find(self, call: AdmittedRequest, route: str) -> jobs.EmulatedJob:
         actions = {rule.action for rule in call.rules}
         job = self.engine.store.job(call.request.path_params["id"])
         known = job is not None and (job.route, job.account) == (route, call.account.name)
         if known and "expired" in actions:
-            raise ApiError("JOB_NOT_FOUND", "The results of this job have expired.", status=HTTPStatus.GONE)
+            raise EmulatorError("JOB_NOT_FOUND", "The results of this job have expired.", status=HTTPStatus.GONE)
         if job is None or not known or "job_lost" in actions:
-            raise ApiError("JOB_NOT_FOUND", "No such job.")
+            raise EmulatorError("JOB_NOT_FOUND", "No such job.")
         return job
 
-    async def _checked(self, call: Call, kind: JobKind) -> dict[str, object]:
+    async def _checked(self, call: AdmittedRequest, kind: JobKind) -> dict[str, object]:
         body = await call.body()
         if kind is JobKind.EXTRACT and body.get("schema") is not None:
             parse_schema(body["schema"])
@@ -338,13 +342,21 @@ class Api:
             }
         )
 
-    async def _hold(self, _request: Request) -> Response:
-        self.engine.gate.hold()
-        return _success({})
+    async def _hold(self, request: Request) -> Response:
+        return self._by_owner(request, self.engine.gate.hold)
 
     async def _release(self, request: Request) -> Response:
         pages = request.query_params.get("pages", "")
-        self.engine.gate.release(int(pages) if re.fullmatch(r"\d{1,6}", pages) else None)
+        count = int(pages) if re.fullmatch(r"\d{1,6}", pages) else None
+        return self._by_owner(request, lambda: self.engine.gate.release(count))
+
+    def _by_owner(self, request: Request, change: Callable[[], None]) -> Response:
+        """Change what the emulator does, for whoever has a key."""
+        try:
+            authenticate(request.headers.get("authorization"), self.engine.settings.all_keys)
+        except EmulatorError as error:
+            return problem(error, self.dialect)
+        change()
         return _success({})
 
 
@@ -365,7 +377,7 @@ def _number(query: Mapping[str, str], name: str, default: int, least: int, most:
         return default
     if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
         message = f"A whole number from {least} to {most}."
-        raise ApiError("INVALID_PARAMETER", "Some parameters are not valid.", details={name: message})
+        raise EmulatorError("INVALID_PARAMETER", "Some parameters are not valid.", details={name: message})
     return int(text)
 
 

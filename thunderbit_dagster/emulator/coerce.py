@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from thunderbit_dagster.emulator.document import absolute
-from thunderbit_dagster.emulator.facts import Scalar
 from thunderbit_dagster.emulator.schema import FieldType
+from thunderbit_dagster.emulator.structured_data import Scalar
 
 _NUMBER: Final = re.compile(r"[-+\u2212]?\d[\d.,'\u00a0\u202f ]*")
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -33,7 +33,7 @@ def _string(value: Scalar, _base: str) -> str | None:
     return vocabulary[1] if vocabulary else str(value) or None
 
 
-def number(value: Scalar, _base: str = "") -> float | int | None:
+def read_number(value: Scalar, _base: str = "") -> float | int | None:
     """The first number in a text, with either comma or point for the decimals."""
     if isinstance(value, bool):
         return None
@@ -59,7 +59,7 @@ def _with_point(text: str) -> str:
 
 
 def _integer(value: Scalar, _base: str) -> int | None:
-    found = number(value)
+    found = read_number(value)
     return int(found) if found is not None and float(found).is_integer() else None
 
 
@@ -109,7 +109,7 @@ _READERS: Final[tuple[Callable[[str], datetime], ...]] = (
 )
 _COERCIONS: Final[Mapping[FieldType, Callable[[Scalar, str], Scalar | None]]] = {
     "string": _string,
-    "number": number,
+    "number": read_number,
     "integer": _integer,
     "boolean": _boolean,
     "url": _url,

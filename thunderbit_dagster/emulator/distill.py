@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from lxml import html
 
 from thunderbit_dagster.api.codes import CREDITS_PER_LLM_FORMAT, JobKind
-from thunderbit_dagster.emulator import document, reading
+from thunderbit_dagster.emulator import document, summaries
 from thunderbit_dagster.emulator.content import drop_all, main_content
 from thunderbit_dagster.emulator.document import elements
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.extract import extract_rows
 from thunderbit_dagster.emulator.fetch import Fetched
 from thunderbit_dagster.emulator.markdown import to_markdown
@@ -19,7 +19,7 @@ from thunderbit_dagster.emulator.selectors import to_xpath
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class DistilledPage:
     """A page that has been read. `root` is the whole document, None for plain text."""
 
     url: str
@@ -37,7 +37,7 @@ class Product:
 
     payload: dict[str, object] = field(repr=False)
     credits: int
-    page: Page
+    page: DistilledPage
 
 
 def produce(kind: JobKind, fetched: Fetched, options: PageOptions) -> Product:
@@ -53,7 +53,7 @@ def produce(kind: JobKind, fetched: Fetched, options: PageOptions) -> Product:
     return Product({**payload, **returned}, base_price + CREDITS_PER_LLM_FORMAT * len(returned), page)
 
 
-def read_page(fetched: Fetched, options: PageOptions | None = None) -> Page:
+def read_page(fetched: Fetched, options: PageOptions | None = None) -> DistilledPage:
     """Parse a page and write its content as Markdown.
 
     Raises:
@@ -61,29 +61,29 @@ def read_page(fetched: Fetched, options: PageOptions | None = None) -> Page:
     """
     text = fetched.text
     if b"\0" in fetched.body[:1024] and not text.isprintable() and "<" not in text[:1024]:
-        raise ApiError("SCRAPE_UNSUPPORTED_FILE", "This is no text.")
+        raise EmulatorError("SCRAPE_UNSUPPORTED_FILE", "This is not text.")
     if not text.strip():
-        raise ApiError("SCRAPE_EMPTY_CONTENT", "The page is empty.")
+        raise EmulatorError("SCRAPE_EMPTY_CONTENT", "The page is empty.")
     if fetched.media_type in {"text/plain", "text/markdown"}:
         return _plain_page(fetched, text)
     return _html_page(fetched, text, options or PageOptions())
 
 
-def _html_page(fetched: Fetched, text: str, options: PageOptions) -> Page:
-    root = document.parse(text)
+def _html_page(fetched: Fetched, text: str, options: PageOptions) -> DistilledPage:
+    root = document.parse_html(text)
     base = document.base_url(root, fetched.url)
-    markdown = to_markdown(_content(document.parse(text), options), base)
+    markdown = to_markdown(_content(document.parse_html(text), options), base)
     if not markdown:
-        raise ApiError("SCRAPE_EMPTY_CONTENT", "The page holds nothing to read.")
+        raise EmulatorError("SCRAPE_EMPTY_CONTENT", "The page has no readable content.")
     metadata = {**document.metadata(root, base), **_about(fetched)}
-    return Page(fetched.url, str(metadata.get("title") or ""), markdown, text, base, metadata, root)
+    return DistilledPage(fetched.url, str(metadata.get("title") or ""), markdown, text, base, metadata, root)
 
 
-def _plain_page(fetched: Fetched, text: str) -> Page:
+def _plain_page(fetched: Fetched, text: str) -> DistilledPage:
     lines = (line.strip("# \t") for line in text.splitlines())
     title = next((line for line in lines if line), "")[:200]
     metadata = {"title": title, **_about(fetched)}
-    return Page(fetched.url, title, text.strip("\r\n") + "\n", text, fetched.url, metadata, None)
+    return DistilledPage(fetched.url, title, text.strip("\r\n") + "\n", text, fetched.url, metadata, None)
 
 
 def _about(fetched: Fetched) -> dict[str, object]:
@@ -105,7 +105,7 @@ def _content(root: html.HtmlElement, options: PageOptions) -> html.HtmlElement:
     return body
 
 
-def _distilled(page: Page, options: PageOptions) -> dict[str, object]:
+def _distilled(page: DistilledPage, options: PageOptions) -> dict[str, object]:
     payload: dict[str, object] = {}
     if options.wants("markdown"):
         payload["markdown"] = page.markdown
@@ -116,17 +116,17 @@ def _distilled(page: Page, options: PageOptions) -> dict[str, object]:
     return {**payload, **_linked(page, options)}
 
 
-def _extracted(page: Page, options: ExtractOptions) -> dict[str, object]:
+def _extracted(page: DistilledPage, options: ExtractOptions) -> dict[str, object]:
     root = page.root if page.root is not None else _as_html(page)
     rows = extract_rows(root, page.base, options.extraction_schema)
     return {"data": rows, "metadata": dict(page.metadata), **_linked(page, options)}
 
 
-def _as_html(page: Page) -> html.HtmlElement:
-    return document.parse(f"<title>{entities.escape(page.title)}</title><pre>{entities.escape(page.source)}</pre>")
+def _as_html(page: DistilledPage) -> html.HtmlElement:
+    return document.parse_html(f"<title>{entities.escape(page.title)}</title><pre>{entities.escape(page.source)}</pre>")
 
 
-def _linked(page: Page, options: PageOptions) -> dict[str, object]:
+def _linked(page: DistilledPage, options: PageOptions) -> dict[str, object]:
     found: dict[str, object] = {}
     if options.wants("links"):
         found["links"] = document.links(page.root, page.base) if page.root is not None else []
@@ -135,13 +135,13 @@ def _linked(page: Page, options: PageOptions) -> dict[str, object]:
     return found
 
 
-def _llm_formats(page: Page, options: PageOptions) -> dict[str, object]:
+def _llm_formats(page: DistilledPage, options: PageOptions) -> dict[str, object]:
     found: dict[str, object] = {}
     for wanted in options.llm_formats:
         if isinstance(wanted, QuestionFormat):
-            found.setdefault("answer", reading.answer(page.markdown, wanted.question))
+            found.setdefault("answer", summaries.answer(page.markdown, wanted.question))
         elif isinstance(wanted, HighlightsFormat):
-            found.setdefault("highlights", reading.highlights(page.markdown, wanted.query))
+            found.setdefault("highlights", summaries.highlights(page.markdown, wanted.query))
         else:
-            found.setdefault("summary", reading.summary(page.markdown))
+            found.setdefault("summary", summaries.summary(page.markdown))
     return found

@@ -7,14 +7,14 @@ from urllib.parse import urljoin, urlsplit
 
 from lxml import etree, html
 
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 
 # Control characters, halves of pairs, and the code points that Unicode keeps for uses inside a program.
 _NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0e-\x1f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _BLANKS: Final = re.compile(r"\s+")
 
 
-def parse(text: str) -> html.HtmlElement:
+def parse_html(text: str) -> html.HtmlElement:
     """The root of an HTML document, without comments.
 
     Raises:
@@ -24,7 +24,7 @@ def parse(text: str) -> html.HtmlElement:
     try:
         return html.document_fromstring(clean(text).encode(), parser=parser)
     except etree.ParserError:
-        raise ApiError("SCRAPE_EMPTY_CONTENT", "The page is empty.") from None
+        raise EmulatorError("SCRAPE_EMPTY_CONTENT", "The page is empty.") from None
 
 
 def clean(text: str) -> str:

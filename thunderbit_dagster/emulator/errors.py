@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from thunderbit_dagster.api.codes import HTTP_STATUS
 
 
-class ApiError(Exception):
+class EmulatorError(Exception):
     """A request or a page that is refused, with the code the API documents for it.
 
     Args:

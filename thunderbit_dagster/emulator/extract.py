@@ -9,12 +9,12 @@ from typing import Final
 
 from lxml import html
 
-from thunderbit_dagster.emulator import facts
-from thunderbit_dagster.emulator.coerce import coerce, number
-from thunderbit_dagster.emulator.errors import ApiError
-from thunderbit_dagster.emulator.facts import Fact, Record, Scalar, Table
+from thunderbit_dagster.emulator import structured_data
+from thunderbit_dagster.emulator.coerce import coerce, read_number
+from thunderbit_dagster.emulator.entities import things
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.schema import Field, FieldType, parse_schema
-from thunderbit_dagster.emulator.things import things
+from thunderbit_dagster.emulator.structured_data import Fact, PageTable, Scalar, StatedRecord
 
 _SYNONYMS: Final = (
     ("name", "title", "headline", "heading"),
@@ -57,23 +57,28 @@ def extract_rows(root: html.HtmlElement, base: str, schema: object) -> list[dict
     """
     fields = parse_schema(schema)
     stated = things(root, base)
-    rows = _table_rows(facts.tables(root), fields, base) or _listed_rows(stated, fields, base)
+    rows = _table_rows(structured_data.tables(root), fields, base) or _listed_rows(stated, fields, base)
     rows = rows or _page_row(stated, root, fields, base)
     if not rows:
-        raise ApiError("EXTRACT_FAILED", "None of the fields was found on the page.")
+        raise EmulatorError("EXTRACT_FAILED", "None of the fields was found on the page.")
     return rows
 
 
 def suggest(root: html.HtmlElement, base: str) -> list[Field]:
     """Fields that the page can fill: the columns of its largest table, or what it states about its main thing."""
-    found = max(facts.tables(root), key=lambda table: len(table.rows), default=None)
+    found = max(structured_data.tables(root), key=lambda table: len(table.rows), default=None)
     if found is not None and len(found.rows) > 1:
         return _distinct(
             Field(_snake(name), _kind_of([row[place] for row in found.rows]))
             for place, name in enumerate(found.headers)
             if _snake(name)
         )
-    records = [*facts.json_ld(root), *facts.microdata(root), facts.labelled(root), facts.head(root, base)]
+    records = [
+        *structured_data.json_ld(root),
+        *structured_data.microdata(root),
+        structured_data.labelled(root),
+        structured_data.head(root, base),
+    ]
     main = next(record for record in records if record.facts)
     return _distinct(Field(_snake(" ".join(fact.path)), _kind_of([fact.value])) for fact in main.facts)
 
@@ -94,7 +99,7 @@ def match(field: Field, path: Sequence[str], kind: str = "") -> float:
     return next((score for score, holds in fits if holds), 0.0) if wanted else 0.0
 
 
-def _table_rows(tables: Sequence[Table], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
+def _table_rows(tables: Sequence[PageTable], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
     for table in tables:
         columns = {field.name: _column(field, table.headers) for field in fields}
         fitting = sum(place is not None for place in columns.values())
@@ -119,7 +124,7 @@ def _of_cells(
     return dict(row) if any(value is not None for value in row.values()) else None
 
 
-def _listed_rows(stated: Sequence[Record], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
+def _listed_rows(stated: Sequence[StatedRecord], fields: Sequence[Field], base: str) -> list[dict[str, object]]:
     kinds = [thing.kind for thing in stated]
     repeated = [kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1 and kind != "BreadcrumbList"]
     for kind in repeated:
@@ -131,17 +136,17 @@ def _listed_rows(stated: Sequence[Record], fields: Sequence[Field], base: str) -
 
 
 def _page_row(
-    stated: Sequence[Record], root: html.HtmlElement, fields: Sequence[Field], base: str
+    stated: Sequence[StatedRecord], root: html.HtmlElement, fields: Sequence[Field], base: str
 ) -> list[dict[str, object]]:
-    row = _fill([*stated, facts.labelled(root), facts.head(root, base)], fields, base)
+    row = _fill([*stated, structured_data.labelled(root), structured_data.head(root, base)], fields, base)
     return [row] if any(value is not None for value in row.values()) else []
 
 
-def _fill(records: Sequence[Record], fields: Sequence[Field], base: str) -> dict[str, object]:
+def _fill(records: Sequence[StatedRecord], fields: Sequence[Field], base: str) -> dict[str, object]:
     return {field.name: _find(field, records, base) for field in fields}
 
 
-def _find(field: Field, records: Sequence[Record], base: str) -> object:
+def _find(field: Field, records: Sequence[StatedRecord], base: str) -> object:
     if field.items:
         inner = _fill([_below(field, record) for record in records], field.items, base)
         found = inner if any(value is not None for value in inner.values()) else None
@@ -175,16 +180,16 @@ def _value(field: Field, stated: Scalar, base: str) -> object:
     return None if found is None else spelled.get(str(found).casefold())
 
 
-def _all(records: Iterable[Record]) -> list[tuple[Fact, str]]:
+def _all(records: Iterable[StatedRecord]) -> list[tuple[Fact, str]]:
     return [(fact, record.kind) for record in records for fact in record.facts]
 
 
-def _below(field: Field, record: Record) -> Record:
+def _below(field: Field, record: StatedRecord) -> StatedRecord:
     """The statements inside the part of a record that the field names."""
     named = [
         (fact, depth) for fact in record.facts for depth, name in enumerate(fact.path[:-1]) if match(field, (name,))
     ]
-    return Record(record.kind, tuple(Fact(fact.path[depth + 1 :], fact.value) for fact, depth in named))
+    return StatedRecord(record.kind, tuple(Fact(fact.path[depth + 1 :], fact.value) for fact, depth in named))
 
 
 def _words(text: str) -> list[str]:
@@ -216,7 +221,7 @@ def _kind_of(values: Sequence[Scalar]) -> FieldType:
 
 
 def _is_number(value: Scalar) -> bool:
-    return number(value) is not None and re.fullmatch(r"[^\w]*[\d.,' ]+[^\w]*", str(value)) is not None
+    return read_number(value) is not None and re.fullmatch(r"[^\w]*[\d.,' ]+[^\w]*", str(value)) is not None
 
 
 def _distinct(fields: Iterable[Field]) -> list[Field]:

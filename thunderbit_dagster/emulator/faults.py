@@ -101,11 +101,11 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise ValueError("share lies between 0 and 1")
+            raise ValueError("share must be between 0 and 1")
         if any(n < 1 for n in self.nth) or self.skip < 0 or self.seconds < 0:
-            raise ValueError("nth counts from 1; skip and seconds are not negative")
+            raise ValueError("nth counts from 1; skip and seconds must not be negative")
         if not httpx.codes.is_error(self.status):
-            raise ValueError("status is an HTTP error, 400 to 599")
+            raise ValueError("status must be an HTTP error, 400 to 599")
 
     @property
     def error_code(self) -> str:
@@ -141,9 +141,9 @@ class Faults:
 
     def __post_init__(self) -> None:
         if not 0 <= self.row_failure_rate <= 1:
-            raise ValueError("row_failure_rate lies between 0 and 1")
+            raise ValueError("row_failure_rate must be between 0 and 1")
         if self.latency < 0 or self.latency_sigma < 0 or not self.row_failure_codes:
-            raise ValueError("latency is not negative, and row_failure_codes names at least one code")
+            raise ValueError("latency must not be negative, and row_failure_codes must name at least one code")
 
     @classmethod
     def load(cls, path: Path | str) -> "Faults":
@@ -171,7 +171,7 @@ def _read(path: Path) -> object:
     if path.suffix != ".toml":
         raise ValueError("name it .json or .toml")
     if sys.version_info < (3, 11):
-        raise ValueError("reading TOML takes Python 3.11; use JSON")
+        raise ValueError("reading TOML requires Python 3.11; use JSON")
     import tomllib  # noqa: PLC0415 - not in Python 3.10
 
     return tomllib.loads(text)

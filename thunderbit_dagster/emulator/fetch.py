@@ -18,13 +18,13 @@ import httpx
 from thunderbit_dagster.emulator import addresses
 from thunderbit_dagster.emulator.addresses import Origin
 from thunderbit_dagster.emulator.charset import decode
-from thunderbit_dagster.emulator.errors import ApiError
-from thunderbit_dagster.emulator.robots import MAX_ROBOTS_BYTES, ROBOT, allows
+from thunderbit_dagster.emulator.errors import EmulatorError
+from thunderbit_dagster.emulator.robots import MAX_ROBOTS_BYTES, ROBOT, ROBOTS_SECONDS, allows
 from thunderbit_dagster.emulator.waiting import stop
 
 MAX_PAGE_BYTES: Final = 10 * 1024 * 1024
-MAX_REDIRECTS: Final = 10
-USER_AGENT: Final = f"{ROBOT}/1 (a development server; honours robots.txt)"
+_MAX_REDIRECTS: Final = 10
+_USER_AGENT: Final = f"{ROBOT}/1 (a development server; honours robots.txt)"
 
 _TEXT_TYPES: Final = frozenset({"text/html", "application/xhtml+xml", "text/plain", "text/markdown"})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -43,7 +43,7 @@ Permit = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An answer: the URL it came from after redirects, and its decompressed body."""
+    """An answer: the URL it came from after redirects, fragment included, and its decompressed body."""
 
     url: str
     status: int
@@ -90,7 +90,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         host = host.strip("[]")
         found = await asyncio.to_thread(self._resolve, host, port)
         if addresses.is_own(found, port, self.own_port):
-            raise ApiError("SCRAPE_TARGET_FORBIDDEN", "The emulator does not fetch itself.")
+            raise EmulatorError("SCRAPE_TARGET_FORBIDDEN", "The emulator does not fetch itself.")
         addresses.check(found, Origin(host, port), self._allowed)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in found:
@@ -129,7 +129,7 @@ class Fetcher:
         fetched = await self.get(url, headers, permit=permit)
         check_status(fetched)
         if fetched.media_type and fetched.media_type not in _TEXT_TYPES:
-            raise ApiError("SCRAPE_UNSUPPORTED_FILE", f"{fetched.media_type} is not a page that can be read.")
+            raise EmulatorError("SCRAPE_UNSUPPORTED_FILE", f"{fetched.media_type} is not a page that can be read.")
         return fetched
 
     async def get(
@@ -140,20 +140,20 @@ class Fetcher:
         Raises:
             ApiError: A `SCRAPE_*` code.
         """
-        target = _parse(url)
-        for _ in range(MAX_REDIRECTS + 1):
+        target, fragment = _parse(url), _fragment(url)
+        for _ in range(_MAX_REDIRECTS + 1):
             if permit is not None:
                 await permit(str(target))
             async with self._send("GET", target, headers) as answer:
                 location = _header(answer, b"location")
                 if answer.status not in _REDIRECTS or not location:
                     body = await _read(answer, limit)
-                    return Fetched(str(target), answer.status, _header(answer, b"content-type"), body)
+                    return Fetched(f"{target}{fragment}", answer.status, _header(answer, b"content-type"), body)
             onward = _join(target, location)
             if not _same_origin(onward, target):
                 headers = {}
-            target = onward
-        raise ApiError("SCRAPE_SITE_ERROR", f"More than {MAX_REDIRECTS} redirects.")
+            target, fragment = onward, _fragment(location) or fragment
+        raise EmulatorError("SCRAPE_SITE_ERROR", f"More than {_MAX_REDIRECTS} redirects.")
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         """Send a webhook; its HTTP status. Redirects are not followed.
@@ -233,10 +233,13 @@ class RobotsGate:
             self._files[origin] = self._fetcher.share(self._load(f"{origin[0]}://{origin[1]}/robots.txt"))
         text = await asyncio.shield(self._files[origin])
         if not allows(text, str(target)):
-            raise ApiError("SCRAPE_TARGET_FORBIDDEN", f"robots.txt of {target.host} disallows this page.")
+            raise EmulatorError("SCRAPE_TARGET_FORBIDDEN", f"robots.txt of {target.host} disallows this page.")
 
     async def _load(self, url: str) -> str:
-        fetched = await self._fetcher.get(url, {}, limit=MAX_ROBOTS_BYTES)
+        try:
+            fetched = await asyncio.wait_for(self._fetcher.get(url, {}, limit=MAX_ROBOTS_BYTES), ROBOTS_SECONDS)
+        except (asyncio.TimeoutError, TimeoutError):  # one and the same since Python 3.11
+            raise EmulatorError("SCRAPE_TIMEOUT", f"{url} did not arrive within {ROBOTS_SECONDS} s.") from None
         if httpx.codes.is_client_error(fetched.status) and fetched.status not in {408, 429}:
             return ""
         check_status(fetched)
@@ -252,24 +255,30 @@ def check_status(fetched: Fetched) -> None:
     if httpx.codes.is_success(fetched.status):
         return
     code = _STATUS_CODES.get(fetched.status, "SCRAPE_SITE_ERROR")
-    raise ApiError(code, f"The site answered {fetched.status}.")
+    raise EmulatorError(code, f"The site answered {fetched.status}.")
 
 
 def _parse(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):
-        raise ApiError("INVALID_URL", f"Not a URL: {url[:200]!r}.") from None
+        raise EmulatorError("INVALID_URL", f"Not a URL: {url[:200]!r}.") from None
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ApiError("INVALID_URL", f"Not an http or https URL: {url[:200]!r}.")
+        raise EmulatorError("INVALID_URL", f"Not an http or https URL: {url[:200]!r}.")
     return parsed.copy_with(fragment=None)
+
+
+def _fragment(url: str) -> str:
+    """With its sign; a page has that of the last redirect that names one (RFC 9110, 10.2.2)."""
+    _, sign, fragment = url.partition("#")
+    return sign + fragment
 
 
 def _join(base: httpx.URL, location: str) -> httpx.URL:
     try:
         return _parse(str(base.join(location)))
-    except (httpx.InvalidURL, ValueError, ApiError):
-        raise ApiError("SCRAPE_SITE_ERROR", "The site redirects to something that is no web page.") from None
+    except (httpx.InvalidURL, ValueError, EmulatorError):
+        raise EmulatorError("SCRAPE_SITE_ERROR", "The site redirects to something that is not a web page.") from None
 
 
 def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
@@ -279,7 +288,7 @@ def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
 def _headers(url: httpx.URL, extra: Mapping[str, str], body: bytes) -> list[tuple[str, str]]:
     headers = {
         "host": url.netloc.decode("ascii"),
-        "user-agent": USER_AGENT,
+        "user-agent": _USER_AGENT,
         "accept": "text/html,application/xhtml+xml,text/markdown;q=0.9,text/plain;q=0.8,*/*;q=0.1",
         "accept-encoding": "gzip, deflate",
     }
@@ -302,7 +311,7 @@ async def _read(answer: httpcore.Response, limit: int) -> bytes:
     async for chunk in answer.aiter_stream():
         body += inflate(chunk, limit + 1 - len(body))
         if len(body) > limit:
-            raise ApiError("SCRAPE_CONTENT_TOO_LARGE", f"The page is larger than {limit // 1024} KiB.")
+            raise EmulatorError("SCRAPE_CONTENT_TOO_LARGE", f"The page is larger than {limit // 1024} KiB.")
     return bytes(body)
 
 
@@ -311,7 +320,7 @@ def _inflater(encoding: str) -> Callable[[bytes, int], bytes]:
     if encoding in {"", "identity"}:
         return lambda chunk, _room: chunk
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise ApiError("SCRAPE_SITE_ERROR", f"The site sent encoding {encoding!r}, which was not asked for.")
+        raise EmulatorError("SCRAPE_SITE_ERROR", f"The site sent encoding {encoding!r}, which was not requested.")
     stream = zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
     begun = False
 
@@ -323,7 +332,7 @@ def _inflater(encoding: str) -> Callable[[bytes, int], bytes]:
         try:
             return stream.decompress(chunk, room)
         except zlib.error:
-            raise ApiError("SCRAPE_SITE_ERROR", "The site sent a damaged body.") from None
+            raise EmulatorError("SCRAPE_SITE_ERROR", "The site sent a damaged body.") from None
 
     return inflate
 
@@ -336,12 +345,12 @@ def _has_zlib_header(chunk: bytes) -> bool:
     return chunk[0] & 0x0F == zlib.DEFLATED and int.from_bytes(chunk[:2], "big") % _ZLIB_CHECK == 0
 
 
-def _named(error: Exception, host: str) -> ApiError:
+def _named(error: Exception, host: str) -> EmulatorError:
     if isinstance(error, httpcore.TimeoutException):
-        return ApiError("SCRAPE_TIMEOUT", f"{host} did not answer in time.")
+        return EmulatorError("SCRAPE_TIMEOUT", f"{host} did not answer in time.")
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            return ApiError("SCRAPE_SSL_ERROR", f"No trusted connection to {host}: {cause.reason or 'TLS error'}.")
+            return EmulatorError("SCRAPE_SSL_ERROR", f"No trusted connection to {host}: {cause.reason or 'TLS error'}.")
         cause = cause.__cause__ or cause.__context__
-    return ApiError("SCRAPE_SITE_ERROR", f"{host} does not answer or broke off.")
+    return EmulatorError("SCRAPE_SITE_ERROR", f"{host} does not answer or closed the connection.")

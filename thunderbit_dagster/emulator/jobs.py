@@ -14,7 +14,7 @@ class IllegalStepError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class EmulatedJob:
     """One job. Times are Unix seconds.
 
     `completed` counts succeeded rows and `failed` failed ones (ambiguity A4: the webhook page's reading).
@@ -42,7 +42,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EmulatedRow:
     """One URL of a job. `payload` is what the API shows of a success; `error` is `{code, message}` of a failure."""
 
     index: int
@@ -53,13 +53,13 @@ class Row:
     error: Mapping[str, object] | None = None
 
 
-def start(job: Job) -> Job:
+def start(job: EmulatedJob) -> EmulatedJob:
     """The job has its slot. A job that was running before a restart stays as it is."""
     _must_be_open(job)
     return replace(job, status=JobStatus.PROCESSING)
 
 
-def finish_row(job: Job, row: Row, now: float) -> Job:
+def finish_row(job: EmulatedJob, row: EmulatedRow, now: float) -> EmulatedJob:
     """Count and bill one finished row; the last one completes the job, even when every row failed."""
     _must_be_open(job)
     if row.status not in (RowStatus.SUCCEEDED, RowStatus.FAILED):
@@ -73,22 +73,22 @@ def finish_row(job: Job, row: Row, now: float) -> Job:
     return _end(job, JobStatus.COMPLETED, now) if job.completed + job.failed == job.total else job
 
 
-def cancel(job: Job, now: float) -> Job:
+def cancel(job: EmulatedJob, now: float) -> EmulatedJob:
     """Stop the job: what is finished stays counted and billed, the rest is neither."""
     _must_be_open(job)
     return _end(job, JobStatus.CANCELLED, now)
 
 
-def fail(job: Job, now: float) -> Job:
+def fail(job: EmulatedJob, now: float) -> EmulatedJob:
     """A fault of the whole job, which the reference calls rare."""
     _must_be_open(job)
     return _end(job, JobStatus.FAILED, now)
 
 
-def _end(job: Job, status: JobStatus, now: float) -> Job:
+def _end(job: EmulatedJob, status: JobStatus, now: float) -> EmulatedJob:
     return replace(job, status=status, completed_at=max(now, job.created_at))
 
 
-def _must_be_open(job: Job) -> None:
+def _must_be_open(job: EmulatedJob) -> None:
     if job.status.is_terminal:
         raise IllegalStepError(f"{job.id} is {job.status.value} already")

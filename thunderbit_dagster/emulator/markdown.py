@@ -11,7 +11,7 @@ from html_to_markdown import ConversionOptions, convert
 from lxml import etree, html
 
 from thunderbit_dagster.emulator.document import absolute, clean, elements, image_source, squeeze
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 
 _OPTIONS: Final = ConversionOptions(extract_metadata=False, bullets="-", compact_tables=True)
 _LANGUAGE: Final = re.compile(
@@ -57,7 +57,7 @@ def to_markdown(content: html.HtmlElement, base: str) -> str:
     try:
         written = convert(etree.tostring(content, encoding="unicode", method="html", with_tail=False), _OPTIONS)
     except (ValueError, RuntimeError) as error:
-        raise ApiError("MARKDOWN_CONVERSION_FAILED", f"The page cannot be written as Markdown: {error}.") from None
+        raise EmulatorError("MARKDOWN_CONVERSION_FAILED", f"The page cannot be written as Markdown: {error}.") from None
     text = _with_backslashes(written.content or "").strip("\n")
     return text + "\n" if text.strip() else ""
 

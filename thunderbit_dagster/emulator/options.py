@@ -30,10 +30,10 @@ from thunderbit_dagster.api.codes import (
     MAX_BATCH_URLS,
     JobKind,
 )
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.selectors import to_xpath
 
-MAX_URL_LENGTH = 8192
+_MAX_URL_LENGTH = 8192
 MAX_QUERY_LENGTH = 500
 _HOST = re.compile(r"[^\s/?#@\\<>\"{}|^`]+\Z")
 _STEP = re.compile(r"[\w-]+")
@@ -83,15 +83,15 @@ def check_url(url: str) -> None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ApiError("INVALID_URL", f"Not a URL: {url[:200]!r}.") from None
-    fine = parts.scheme.lower() in {"http", "https"} and host and _HOST.match(host) and len(url) <= MAX_URL_LENGTH
+        raise EmulatorError("INVALID_URL", f"Not a URL: {url[:200]!r}.") from None
+    fine = parts.scheme.lower() in {"http", "https"} and host and _HOST.match(host) and len(url) <= _MAX_URL_LENGTH
     if not fine or any(c.isspace() or ord(c) < ord(" ") for c in url):
-        raise ApiError("INVALID_URL", f"Not an absolute http or https URL: {url[:200]!r}.")
+        raise EmulatorError("INVALID_URL", f"Not an absolute http or https URL: {url[:200]!r}.")
 
 
 def _given(value: object) -> object:
     if value is None:
-        raise ValueError("null is no value; leave the field out")
+        raise ValueError("null is not a value; leave the field out")
     return value
 
 
@@ -182,7 +182,7 @@ class _ManyUrls(_Body):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchSubmission:
     """A checked batch submission."""
 
     urls: tuple[str, ...]
@@ -198,14 +198,14 @@ def parse_options(kind: JobKind, body: Mapping[str, object]) -> PageOptions:
             `SCHEMA_AND_PROMPT_EXCLUSIVE`.
     """
     if kind is JobKind.DISTILL:
-        return parse(PageOptions, body)
-    options = parse(ExtractOptions, body)
+        return parse_fields(PageOptions, body)
+    options = parse_fields(ExtractOptions, body)
     if options.extraction_schema is None and not options.prompt:
-        raise ApiError("SCHEMA_OR_PROMPT_REQUIRED", "Give the fields to extract as 'schema'.")
+        raise EmulatorError("SCHEMA_OR_PROMPT_REQUIRED", "Give the fields to extract as 'schema'.")
     if options.extraction_schema is not None and options.prompt:
-        raise ApiError("SCHEMA_AND_PROMPT_EXCLUSIVE", "Give 'schema' or 'prompt', not both.")
+        raise EmulatorError("SCHEMA_AND_PROMPT_EXCLUSIVE", "Give 'schema' or 'prompt', not both.")
     if options.extraction_schema is None:
-        raise ApiError(
+        raise EmulatorError(
             "INVALID_PARAMETER", "Prompts alone are not live yet.", details={"prompt": "needs 'schema' instead"}
         )
     return options
@@ -217,30 +217,32 @@ def parse_one(kind: JobKind, body: Mapping[str, object]) -> tuple[str, PageOptio
     Raises:
         ApiError: as `parse_options`, and `INVALID_URL`.
     """
-    url = parse(_OneUrl, body).url
+    url = parse_fields(_OneUrl, body).url
     check_url(url)
     return url, parse_options(kind, body)
 
 
 def parse_batch(
     kind: JobKind, body: Mapping[str, object], limit: int = MAX_BATCH_URLS, *, check_urls: bool = False
-) -> Batch:
+) -> BatchSubmission:
     """A batch submission. Unless `check_urls` is set, what is no URL is left to fail its row.
 
     Raises:
         ApiError: as `parse_options`, `BATCH_SIZE_EXCEEDED`, and `INVALID_URL` for the webhook or a URL.
     """
-    many = parse(_ManyUrls, body)
+    many = parse_fields(_ManyUrls, body)
     if len(many.urls) > limit:
-        raise ApiError("BATCH_SIZE_EXCEEDED", f"A {kind.value} job takes {limit} URLs; these are {len(many.urls)}.")
+        raise EmulatorError(
+            "BATCH_SIZE_EXCEEDED", f"A {kind.value} job takes {limit} URLs; these are {len(many.urls)}."
+        )
     for url in many.urls if check_urls else ():
         check_url(url)
     if many.webhook is not None:
         check_url(many.webhook.url)
-    return Batch(many.urls, parse_options(kind, body), many.webhook)
+    return BatchSubmission(many.urls, parse_options(kind, body), many.webhook)
 
 
-def parse(model: type[_Model], body: Mapping[str, object]) -> _Model:
+def parse_fields(model: type[_Model], body: Mapping[str, object]) -> _Model:
     """The body as `model`.
 
     Raises:
@@ -250,7 +252,7 @@ def parse(model: type[_Model], body: Mapping[str, object]) -> _Model:
         return model.model_validate(body)
     except ValidationError as error:
         details = _details(error.errors(include_url=False, include_input=False))
-        raise ApiError("INVALID_PARAMETER", "Some parameters are not valid.", details=details) from None
+        raise EmulatorError("INVALID_PARAMETER", "Some parameters are not valid.", details=details) from None
 
 
 def _details(errors: Sequence[Mapping[str, object]]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """robots.txt by RFC 9309: groups by user agent, the longest matching path wins, `*` and `$` in paths."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +10,7 @@ ROBOT: Final = "thunderbit-emulator"
 """The name to use in a `User-agent` line."""
 
 MAX_ROBOTS_BYTES: Final = 512 * 1024
+ROBOTS_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,18 @@ class PathRule:
 
     def matches(self, target: str) -> bool:
         """Whether the rule speaks of this path and query."""
-        end = self.path.endswith("$")
-        parts = [re.escape(part) for part in self.path.removesuffix("$").split("*")]
-        return re.match(".*?".join(parts) + (r"\Z" if end else ""), target, re.DOTALL) is not None
+        first, *others = self.path.removesuffix("$").split("*")
+        if not target.startswith(first):
+            return False
+        end = len(first)
+        # Not a regular expression: a rule with many stars would take one for ever.
+        for part in others:
+            begin = target.find(part, end)
+            if begin < 0:
+                return False
+            end = begin + len(part)
+        is_whole = end == len(target) or (others and target.endswith(others[-1]))
+        return not self.path.endswith("$") or bool(is_whole)
 
 
 def allows(robots_txt: str, url: str, robot: str = ROBOT) -> bool:
@@ -37,7 +47,8 @@ def allows(robots_txt: str, url: str, robot: str = ROBOT) -> bool:
     return max(matching, key=lambda rule: (len(rule.path), rule.allow)).allow if matching else True
 
 
-def rules_for(robots_txt: str, robot: str = ROBOT) -> list[PathRule]:
+@lru_cache(maxsize=64)
+def rules_for(robots_txt: str, robot: str = ROBOT) -> tuple[PathRule, ...]:
     """The rules of all groups for this robot; without any, those for `*`."""
     named: list[PathRule] = []
     general: list[PathRule] = []
@@ -54,7 +65,7 @@ def rules_for(robots_txt: str, robot: str = ROBOT) -> list[PathRule]:
         rule = PathRule(_normal(value), key == "allow")
         named += [rule] if robot in agents and value else []
         general += [rule] if "*" in agents and value else []
-    return named if has_own_group else general
+    return tuple(named if has_own_group else general)
 
 
 def _lines(robots_txt: str) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 
 FieldType = Literal["string", "number", "integer", "boolean", "url", "email", "date", "array", "object"]
 
@@ -54,7 +54,7 @@ def parse_schema(schema: object) -> tuple[Field, ...]:
     """
     fields = _fields(schema)
     if not fields:
-        raise ApiError("INVALID_SCHEMA", "The schema names no field.")
+        raise EmulatorError("INVALID_SCHEMA", "The schema names no field.")
     return fields
 
 
@@ -62,13 +62,13 @@ def _fields(schema: object) -> tuple[Field, ...]:
     if isinstance(schema, list):
         return tuple(_listed(entry) for entry in schema)
     if not isinstance(schema, dict):
-        raise ApiError("INVALID_SCHEMA", "The schema is a JSON object.")
+        raise EmulatorError("INVALID_SCHEMA", "The schema is a JSON object.")
     if isinstance(schema.get("fields"), list):
         return tuple(_listed(entry) for entry in schema["fields"])
     if any(name in _MARKS and not _is_instruction(name, told) for name, told in schema.items()):
         return _of_json_schema(schema)
     if schema.get("type") in ("object", "array"):
-        raise ApiError("INVALID_SCHEMA", "The schema names no field: give 'properties'.")
+        raise EmulatorError("INVALID_SCHEMA", "The schema names no field: give 'properties'.")
     return tuple(_mapped(name, told) for name, told in schema.items() if not name.startswith("$"))
 
 
@@ -79,10 +79,10 @@ def _is_instruction(name: str, told: object) -> bool:
 
 def _listed(entry: object) -> Field:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
-        raise ApiError("INVALID_SCHEMA", "Each field of a list is an object with a 'name'.")
+        raise EmulatorError("INVALID_SCHEMA", "Each field of a list is an object with a 'name'.")
     written = str(entry.get("type", "TEXT"))
     if written.lower() not in _LIST_TYPES:
-        raise ApiError("INVALID_SCHEMA", f"Field {entry['name']!r}: {written!r} is no type.")
+        raise EmulatorError("INVALID_SCHEMA", f"Field {entry['name']!r}: {written!r} is no type.")
     told = entry.get("instruction") or entry.get("description") or ""
     return Field(entry["name"], _LIST_TYPES[written.lower()], str(told))
 
@@ -92,7 +92,7 @@ def _mapped(name: str, told: object) -> Field:
         return Field(name, _LIST_TYPES.get(told.lower(), "string"), told)
     if isinstance(told, dict):
         return _field(name, told, {}, 0)
-    raise ApiError("INVALID_SCHEMA", f"Field {name!r} has neither an instruction nor a schema.")
+    raise EmulatorError("INVALID_SCHEMA", f"Field {name!r} has neither an instruction nor a schema.")
 
 
 def _of_json_schema(schema: Mapping[str, object]) -> tuple[Field, ...]:
@@ -105,7 +105,7 @@ def _of_json_schema(schema: Mapping[str, object]) -> tuple[Field, ...]:
 def _properties(schema: Mapping[str, object], whole: Mapping[str, object], depth: int) -> tuple[Field, ...]:
     properties = schema.get("properties")
     if not isinstance(properties, dict):
-        raise ApiError("INVALID_SCHEMA", "'properties' is an object.")
+        raise EmulatorError("INVALID_SCHEMA", "'properties' is an object.")
     return tuple(_field(name, told, whole, depth) for name, told in properties.items())
 
 
@@ -138,7 +138,7 @@ def _type(name: str, schema: Mapping[str, object]) -> FieldType:
     if not names or any(
         not isinstance(one, str) or one.lower() not in _JSON_TYPES | _LIST_TYPES.keys() for one in names
     ):
-        raise ApiError("INVALID_SCHEMA", f"Field {name!r}: {written!r} is no type.")
+        raise EmulatorError("INVALID_SCHEMA", f"Field {name!r}: {written!r} is no type.")
     first = next((str(one).lower() for one in names if one != "null"), "string")
     if first in {"array", "object"}:
         return "array" if first == "array" else "object"
@@ -149,7 +149,7 @@ def _type(name: str, schema: Mapping[str, object]) -> FieldType:
 def _resolve(schema: object, whole: Mapping[str, object], depth: int = 0) -> Mapping[str, object]:
     """The schema with references to its own `$defs` followed, and the first real choice of `anyOf` taken."""
     if not isinstance(schema, dict):
-        raise ApiError("INVALID_SCHEMA", "A field's schema is an object.")
+        raise EmulatorError("INVALID_SCHEMA", "A field's schema is an object.")
     if depth > _DEEPEST:
         return {}
     for key in ("anyOf", "oneOf", "allOf"):
@@ -168,5 +168,5 @@ def _at(reference: str, whole: object) -> object:
     for step in reference.removeprefix("#").strip("/").split("/"):
         whole = whole.get(step) if isinstance(whole, dict) else None
     if not reference.startswith("#") or whole is None:
-        raise ApiError("INVALID_SCHEMA", f"{reference!r} is not in the schema.")
+        raise EmulatorError("INVALID_SCHEMA", f"{reference!r} is not in the schema.")
     return whole

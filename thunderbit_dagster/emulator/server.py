@@ -16,9 +16,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from thunderbit_dagster.emulator.app import ROOT, Api
 from thunderbit_dagster.emulator.settings import EmulatorSettings
-from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.store import EmulatorStore
 from thunderbit_dagster.emulator.worker import Engine
-from thunderbit_dagster.listening import listen
+from thunderbit_dagster.serving import listen
 
 _T = TypeVar("_T")
 _GRACE_SECONDS = 5
@@ -69,7 +69,7 @@ class Service:
         on_ready: Callable[[Listening], None] | None = None,
     ) -> None:
         try:
-            self._store = Store(settings.data_dir)
+            self._store = EmulatorStore(settings.data_dir)
         except BaseException:
             listener.close()
             raise

@@ -70,11 +70,13 @@ class EmulatorSettings:
     def __post_init__(self) -> None:
         _check_host(self.host)
         if isinstance(self.plan, str) and self.plan not in PLANS:
-            raise ValueError(f"plan {self.plan!r} is none of {', '.join(PLANS)}")
+            raise ValueError(f"plan {self.plan!r} is not one of {', '.join(PLANS)}")
         if min(self.credits, self.port) < 0 or min(self.pages_at_once, self.pages_per_host) < 1:
-            raise ValueError("credits and port are not negative; pages_at_once and pages_per_host are at least 1")
+            raise ValueError(
+                "credits and port must not be negative; pages_at_once and pages_per_host must be at least 1"
+            )
         if len(self.all_keys) != len({known.key for known in self.all_keys}):
-            raise ValueError("a key is given twice")
+            raise ValueError("a key is repeated")
         _ = self.allowed
 
     @property

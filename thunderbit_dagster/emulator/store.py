@@ -15,8 +15,8 @@ from typing import Any, Final
 from thunderbit_dagster.api.codes import JobKind, JobStatus, RowStatus
 from thunderbit_dagster.emulator import jobs
 
-FILE_NAME: Final = "emulator.sqlite3"
-SCHEMA_VERSION: Final = 1
+_FILE_NAME: Final = "emulator.sqlite3"
+_SCHEMA_VERSION: Final = 1
 KEPT_PAGES: Final = 20_000
 """Pages that `/search` can find; older ones make room."""
 
@@ -55,7 +55,7 @@ class FoundPage:
     snippet: str
 
 
-class Store:
+class EmulatorStore:
     """The memory of one emulator. For one thread at a time.
 
     Args:
@@ -102,7 +102,9 @@ class Store:
 
     # Jobs
 
-    def add_job(self, job: jobs.Job, urls: tuple[str, ...], request: Mapping[str, object], *, webhook: bool) -> None:
+    def add_job(
+        self, job: jobs.EmulatedJob, urls: tuple[str, ...], request: Mapping[str, object], *, webhook: bool
+    ) -> None:
         """Remember a new job, its URLs and the body it came with."""
         query = """INSERT INTO jobs (id, route, account, kind, total, created_at, status, completed, failed,
                        credits_used, price, completed_at, request, webhook_done)
@@ -114,15 +116,15 @@ class Store:
                 [(job.id, place, url) for place, url in enumerate(urls)],
             )
 
-    def job(self, job_id: str) -> jobs.Job | None:
+    def job(self, job_id: str) -> jobs.EmulatedJob | None:
         """The job of that id."""
         return next(self._jobs("SELECT * FROM states WHERE id = ?", job_id), None)
 
-    def all_jobs(self) -> list[jobs.Job]:
+    def all_jobs(self) -> list[jobs.EmulatedJob]:
         """Every job, oldest first."""
         return list(self._jobs("SELECT * FROM states ORDER BY seq"))
 
-    def open_jobs(self) -> list[jobs.Job]:
+    def open_jobs(self) -> list[jobs.EmulatedJob]:
         """The jobs that are not terminal, oldest first."""
         return list(self._jobs("SELECT * FROM states WHERE status IN ('PENDING', 'PROCESSING') ORDER BY seq"))
 
@@ -131,7 +133,7 @@ class Store:
         row = self._db.execute("SELECT request FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return dict(json.loads(row[0]))
 
-    def save_job(self, job: jobs.Job) -> None:
+    def save_job(self, job: jobs.EmulatedJob) -> None:
         """Write the job's state."""
         self._db.execute(
             """UPDATE jobs SET status = ?, completed = ?, failed = ?, credits_used = ?, completed_at = ?
@@ -145,7 +147,7 @@ class Store:
         """The row is being fetched."""
         self._db.execute("UPDATE rows SET status = 'PROCESSING' WHERE job = ? AND place = ?", (job_id, index))
 
-    def finish_row(self, job: jobs.Job, row: jobs.Row) -> None:
+    def finish_row(self, job: jobs.EmulatedJob, row: jobs.EmulatedRow) -> None:
         """Write a finished row, the job as it is with that row counted, and the bill: all or nothing."""
         with self._transaction():
             self._db.execute(
@@ -155,7 +157,9 @@ class Store:
             self.save_job(job)
             self.spend(job.account, row.credits)
 
-    def rows(self, job_id: str, *, offset: int = 0, limit: int = -1, finished_only: bool = False) -> list[jobs.Row]:
+    def rows(
+        self, job_id: str, *, offset: int = 0, limit: int = -1, finished_only: bool = False
+    ) -> list[jobs.EmulatedRow]:
         """Rows of a job in the order submitted; `limit` -1 for all."""
         query = """SELECT place, url, status, credits, payload, error FROM rows
                    WHERE job = ? AND (NOT ? OR status IN ('SUCCEEDED', 'FAILED'))
@@ -170,7 +174,7 @@ class Store:
 
     # Webhooks
 
-    def undelivered(self) -> list[tuple[jobs.Job, int]]:
+    def undelivered(self) -> list[tuple[jobs.EmulatedJob, int]]:
         """Ended jobs whose webhook is still to be delivered, with the deliveries tried so far."""
         query = """SELECT * FROM states WHERE webhook_done = 0 AND status NOT IN ('PENDING', 'PROCESSING')
                    ORDER BY seq"""
@@ -202,7 +206,7 @@ class Store:
         match = " OR ".join('"' + word.replace('"', '""') + '"*' for word in words)
         return [FoundPage(*found) for found in self._db.execute(query, (match, host, host, host, limit))]
 
-    def _jobs(self, query: str, *values: object) -> Iterator[jobs.Job]:
+    def _jobs(self, query: str, *values: object) -> Iterator[jobs.EmulatedJob]:
         return map(_job, self._db.execute(query, values).fetchall())
 
     @contextmanager
@@ -225,9 +229,9 @@ class Store:
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         self._db.execute("COMMIT")
         if version == 0:
-            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise ValueError(f"the emulator's data has version {version}; this is version {SCHEMA_VERSION}")
+            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+        elif version != _SCHEMA_VERSION:
+            raise ValueError(f"the emulator's data has version {version}; this is version {_SCHEMA_VERSION}")
 
 
 # Place of `webhook_attempts` in the view `states`.
@@ -238,21 +242,21 @@ def _location(data_dir: Path | None) -> str:
     if data_dir is None:
         return ":memory:"
     data_dir.mkdir(parents=True, exist_ok=True)
-    path = data_dir / FILE_NAME
+    path = data_dir / _FILE_NAME
     # Submitted headers may hold cookies, so the file is the owner's alone.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return str(path)
 
 
-def _job_values(job: jobs.Job) -> tuple[object, ...]:
+def _job_values(job: jobs.EmulatedJob) -> tuple[object, ...]:
     fixed = (job.id, job.route, job.account, job.kind.value, job.total, job.created_at)
     counted = (job.status.value, job.completed, job.failed, job.credits_used, job.price, job.completed_at)
     return (*fixed, *counted)
 
 
-def _job(found: tuple[Any, ...]) -> jobs.Job:
+def _job(found: tuple[Any, ...]) -> jobs.EmulatedJob:
     job_id, route, account, kind, total, created_at, status, completed, failed, used, price, completed_at, *_ = found
-    return jobs.Job(
+    return jobs.EmulatedJob(
         id=job_id,
         route=route,
         account=account,
@@ -268,10 +272,10 @@ def _job(found: tuple[Any, ...]) -> jobs.Job:
     )
 
 
-def _row(found: tuple[int, str, str, int, str | None, str | None]) -> jobs.Row:
+def _row(found: tuple[int, str, str, int, str | None, str | None]) -> jobs.EmulatedRow:
     place, url, status, cost, payload, error = found
     loaded = json.loads(payload) if payload else {}
-    return jobs.Row(place, url, RowStatus(status), cost, loaded, json.loads(error) if error else None)
+    return jobs.EmulatedRow(place, url, RowStatus(status), cost, loaded, json.loads(error) if error else None)
 
 
 def _dump(value: Mapping[str, object] | None) -> str | None:

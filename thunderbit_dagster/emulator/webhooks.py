@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import httpx
 
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.faults import FaultPlan
 from thunderbit_dagster.emulator.fetch import Fetcher
-from thunderbit_dagster.emulator.jobs import Job
+from thunderbit_dagster.emulator.jobs import EmulatedJob
+from thunderbit_dagster.emulator.json_views import webhook_payload
 from thunderbit_dagster.emulator.options import WebhookTarget
-from thunderbit_dagster.emulator.present import webhook_payload
 from thunderbit_dagster.emulator.settings import EmulatorSettings
-from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.store import EmulatorStore
 from thunderbit_dagster.emulator.waiting import stop, within
 
 _KEPT_DELIVERIES = 10_000
@@ -57,7 +57,7 @@ class Courier:
     def __init__(
         self,
         settings: EmulatorSettings,
-        store: Store,
+        store: EmulatorStore,
         fetcher: Fetcher,
         plan: FaultPlan,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -70,7 +70,7 @@ class Courier:
         self._running: set[asyncio.Task[None]] = set()
         self.deliveries: deque[Delivery] = deque(maxlen=_KEPT_DELIVERIES)
 
-    def announce(self, job: Job, target: WebhookTarget, attempts: int = 0) -> None:
+    def announce(self, job: EmulatedJob, target: WebhookTarget, attempts: int = 0) -> None:
         """Start telling the receiver that the job has ended; `attempts` were made before."""
         task = asyncio.get_running_loop().create_task(self._announce(job, target, attempts))
         self._running.add(task)
@@ -80,7 +80,7 @@ class Courier:
         """Stop; what is undelivered is taken up after a restart."""
         await stop(self._running)
 
-    async def _announce(self, job: Job, target: WebhookTarget, attempts: int) -> None:
+    async def _announce(self, job: EmulatedJob, target: WebhookTarget, attempts: int) -> None:
         actions = [rule.action for rule in self._plan.for_webhook("/" + job.route)]
         if "webhook_lost" in actions:
             self._store.record_delivery(job.id, attempts=attempts, done=True)
@@ -89,7 +89,7 @@ class Courier:
         if "webhook_doubled" in actions:
             await self._deliver(job, target)
 
-    async def _until_taken(self, job: Job, target: WebhookTarget, attempts: int) -> None:
+    async def _until_taken(self, job: EmulatedJob, target: WebhookTarget, attempts: int) -> None:
         pauses = self._settings.webhook_retries
         while True:
             taken = await self._deliver(job, target)
@@ -100,7 +100,7 @@ class Courier:
                 return
             await self._sleep(pauses[attempts - 1])
 
-    async def _deliver(self, job: Job, target: WebhookTarget) -> bool:
+    async def _deliver(self, job: EmulatedJob, target: WebhookTarget) -> bool:
         body = json.dumps(webhook_payload(job)).encode()
         now = self._settings.clock()
         headers = signed_headers(body, target.secret, int(now * 1000), self._settings.dialect.webhook_signature)
@@ -108,7 +108,7 @@ class Courier:
         try:
             sent = self._fetcher.post(target.url, headers, body)
             status = await within(self._settings.webhook_timeout, sent)
-        except (ApiError, asyncio.TimeoutError):
+        except (EmulatorError, asyncio.TimeoutError):
             pass  # no answer; the next attempt may have more luck
         self.deliveries.append(Delivery(job.id, now, status))
         return status is not None and httpx.codes.is_success(status)

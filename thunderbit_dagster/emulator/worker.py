@@ -12,13 +12,20 @@ from urllib.parse import urlsplit
 from thunderbit_dagster.api.codes import JobKind, RowStatus
 from thunderbit_dagster.emulator import jobs
 from thunderbit_dagster.emulator.account import RateWindow, Slots
-from thunderbit_dagster.emulator.distill import Page, Product, produce
-from thunderbit_dagster.emulator.errors import ApiError
+from thunderbit_dagster.emulator.distill import DistilledPage, Product, produce
+from thunderbit_dagster.emulator.errors import EmulatorError
 from thunderbit_dagster.emulator.faults import FaultPlan
 from thunderbit_dagster.emulator.fetch import Fetcher, GuardedBackend, RobotsGate
-from thunderbit_dagster.emulator.options import Batch, PageOptions, WebhookTarget, check_url, parse, parse_options
+from thunderbit_dagster.emulator.options import (
+    BatchSubmission,
+    PageOptions,
+    WebhookTarget,
+    check_url,
+    parse_fields,
+    parse_options,
+)
 from thunderbit_dagster.emulator.settings import EmulatorSettings
-from thunderbit_dagster.emulator.store import Store
+from thunderbit_dagster.emulator.store import EmulatorStore
 from thunderbit_dagster.emulator.waiting import stop, within
 from thunderbit_dagster.emulator.webhooks import Courier
 
@@ -72,7 +79,7 @@ class Account:
 class Engine:
     """The account and its jobs. For one event loop; `start` it there."""
 
-    def __init__(self, settings: EmulatorSettings, store: Store) -> None:
+    def __init__(self, settings: EmulatorSettings, store: EmulatorStore) -> None:
         self.settings = settings
         self.store = store
         self.faults = FaultPlan(settings.faults)
@@ -121,11 +128,13 @@ class Engine:
         free = self.credits_free(account)
         midway = self.settings.dialect.insufficient_credits == "midway"
         if free < (min(price, 1) if midway else price):
-            raise ApiError("INSUFFICIENT_CREDITS", f"This may cost {price} credits; {max(free, 0)} are free.")
+            raise EmulatorError("INSUFFICIENT_CREDITS", f"This may cost {price} credits; {max(free, 0)} are free.")
 
     # Batch jobs
 
-    def submit(self, account: Account, route: str, kind: JobKind, batch: Batch, body: dict[str, object]) -> jobs.Job:
+    def submit(
+        self, account: Account, route: str, kind: JobKind, batch: BatchSubmission, body: dict[str, object]
+    ) -> jobs.EmulatedJob:
         """Accept a job and start it.
 
         Raises:
@@ -133,7 +142,7 @@ class Engine:
         """
         price = batch.options.price(kind)
         self.must_afford(account, price * len(batch.urls))
-        job = jobs.Job(
+        job = jobs.EmulatedJob(
             id=f"{route.partition('/')[0]}_{secrets.token_hex(12)}",
             route=route,
             account=account.name,
@@ -147,7 +156,7 @@ class Engine:
         self._spawn(job)
         return job
 
-    def cancel(self, job: jobs.Job) -> jobs.Job:
+    def cancel(self, job: jobs.EmulatedJob) -> jobs.EmulatedJob:
         """Stop a job that is pending or processing."""
         cancelled = jobs.cancel(job, self.settings.clock())
         self.store.save_job(cancelled)
@@ -188,7 +197,7 @@ class Engine:
         """
         try:
             product = await self._in_time(kind, url, options, robots or RobotsGate(self.fetcher))
-        except ApiError:
+        except EmulatorError:
             await self.gate.passed()
             raise
         await self.gate.passed()
@@ -198,13 +207,13 @@ class Engine:
         try:
             return await within(options.timeout / 1000, self._page(kind, url, options, robots))
         except asyncio.TimeoutError:
-            raise ApiError("SCRAPE_TIMEOUT", f"The page took longer than {options.timeout} ms.") from None
+            raise EmulatorError("SCRAPE_TIMEOUT", f"The page took longer than {options.timeout} ms.") from None
 
     async def _slot_in_time(self, account: Account, seconds: float) -> None:
         try:
             await within(seconds, account.slots.acquire())
         except asyncio.TimeoutError:
-            raise ApiError("REQUEST_TIMEOUT", "All slots of the plan stayed busy.") from None
+            raise EmulatorError("REQUEST_TIMEOUT", "All slots of the plan stayed busy.") from None
 
     async def _page(self, kind: JobKind, url: str, options: PageOptions, robots: RobotsGate) -> Product:
         check_url(url)
@@ -212,7 +221,7 @@ class Engine:
         if befalls.delay:
             await asyncio.sleep(befalls.delay)
         if befalls.code is not None:
-            raise ApiError(befalls.code, "The fault plan says so.")
+            raise EmulatorError(befalls.code, "The fault plan says so.")
         async with self._hosts[urlsplit(url).netloc]:
             fetched = await self.fetcher.page(
                 url, options.headers, robots.permit if self.settings.honour_robots else _any
@@ -222,7 +231,7 @@ class Engine:
 
     # Inside a job
 
-    def _spawn(self, job: jobs.Job) -> None:
+    def _spawn(self, job: jobs.EmulatedJob) -> None:
         task = asyncio.get_running_loop().create_task(self._run(job.id, self.accounts[job.account]))
         self._tasks[job.id] = task
         task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
@@ -235,7 +244,7 @@ class Engine:
             self.store.save_job(jobs.start(job))
             await self._rows(job)
 
-    async def _rows(self, job: jobs.Job) -> None:
+    async def _rows(self, job: jobs.EmulatedJob) -> None:
         options = parse_options(job.kind, self.store.job_request(job.id))
         faults = self._job_faults.pop(job.id, set())
         waiting = self.store.open_rows(job.id)
@@ -250,24 +259,24 @@ class Engine:
             await asyncio.Event().wait()
 
     async def _work(
-        self, job: jobs.Job, options: PageOptions, robots: RobotsGate, queue: Iterator[tuple[int, str]]
+        self, job: jobs.EmulatedJob, options: PageOptions, robots: RobotsGate, queue: Iterator[tuple[int, str]]
     ) -> None:
         for index, url in queue:
             self.store.start_row(job.id, index)
             try:
                 product = await self.page(job.kind, url, options, robots)
-            except ApiError as error:
-                row = jobs.Row(index, url, RowStatus.FAILED, error=error.as_row_error())
+            except EmulatorError as error:
+                row = jobs.EmulatedRow(index, url, RowStatus.FAILED, error=error.as_row_error())
             except Exception:  # noqa: BLE001 - whatever a page does to the parser must fail that page only
                 _log.exception("cannot read %s", url)
-                failed = ApiError(f"{job.kind.value.upper()}_FAILED", "The page could not be processed.")
-                row = jobs.Row(index, url, RowStatus.FAILED, error=failed.as_row_error())
+                failed = EmulatorError(f"{job.kind.value.upper()}_FAILED", "The page could not be processed.")
+                row = jobs.EmulatedRow(index, url, RowStatus.FAILED, error=failed.as_row_error())
             else:
-                row = jobs.Row(index, url, RowStatus.SUCCEEDED, product.credits, product.payload)
+                row = jobs.EmulatedRow(index, url, RowStatus.SUCCEEDED, product.credits, product.payload)
                 self._remember(url, product.page)
             self._settle(job.id, row)
 
-    def _settle(self, job_id: str, row: jobs.Row) -> None:
+    def _settle(self, job_id: str, row: jobs.EmulatedRow) -> None:
         job = self._job(job_id)
         if row.credits and self.settings.dialect.insufficient_credits == "midway":
             row = self._if_affordable(job, row)
@@ -277,26 +286,26 @@ class Engine:
         if settled.status.is_terminal:
             self._announce(settled)
 
-    def _if_affordable(self, job: jobs.Job, row: jobs.Row) -> jobs.Row:
+    def _if_affordable(self, job: jobs.EmulatedJob, row: jobs.EmulatedRow) -> jobs.EmulatedRow:
         if self.store.credits_left(job.account) >= row.credits:
             return row
-        error = ApiError("INSUFFICIENT_CREDITS", "The credits ran out while the job was running.")
+        error = EmulatorError("INSUFFICIENT_CREDITS", "The credits ran out while the job was running.")
         return replace(row, status=RowStatus.FAILED, credits=0, payload={}, error=error.as_row_error())
 
-    def _end(self, job: jobs.Job) -> None:
+    def _end(self, job: jobs.EmulatedJob) -> None:
         self.store.save_job(job)
         self._announce(job)
 
-    def _announce(self, job: jobs.Job, attempts: int = 0) -> None:
+    def _announce(self, job: jobs.EmulatedJob, attempts: int = 0) -> None:
         webhook = self.store.job_request(job.id).get("webhook")
         if isinstance(webhook, dict):
-            self.courier.announce(job, parse(WebhookTarget, webhook), attempts)
+            self.courier.announce(job, parse_fields(WebhookTarget, webhook), attempts)
 
-    def _remember(self, url: str, page: Page) -> None:
+    def _remember(self, url: str, page: DistilledPage) -> None:
         host = (urlsplit(page.url).hostname or "").lower()
         self.store.remember_page(url, host, page.title, page.markdown[:_SEARCHABLE_CHARACTERS])
 
-    def _job(self, job_id: str) -> jobs.Job:
+    def _job(self, job_id: str) -> jobs.EmulatedJob:
         job = self.store.job(job_id)
         if job is None:
             raise LookupError(job_id)

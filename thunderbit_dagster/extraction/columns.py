@@ -10,24 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
-
-import pyarrow as pa
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal
 
 from thunderbit_dagster.api.schemas import SchemaError, without_null
+from thunderbit_dagster.lazy import LazyModule
 
-Kind = Literal["text", "integer", "number", "boolean", "date", "instant", "list", "object", "json"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyModule("pyarrow")
 
-_SCALARS: Final[Mapping[Kind, pa.DataType]] = {
-    "text": pa.string(),
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "instant": pa.timestamp("us", tz="UTC"),
-    "json": pa.string(),
-}
-_KINDS: Final[Mapping[object, Kind]] = {
+JsonKind = Literal["text", "integer", "number", "boolean", "date", "instant", "list", "object", "json"]
+
+_KINDS: Final[Mapping[object, JsonKind]] = {
     "string": "text",
     "integer": "integer",
     "number": "number",
@@ -35,23 +31,23 @@ _KINDS: Final[Mapping[object, Kind]] = {
     "array": "list",
     "object": "object",
 }
-_FORMATS: Final[Mapping[object, Kind]] = {"date": "date", "date-time": "instant"}
+_FORMATS: Final[Mapping[object, JsonKind]] = {"date": "date", "date-time": "instant"}
 _PYTHON: Final[Mapping[type, str]] = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SchemaColumn:
     """One column: `fields` of an object, the `element` of a list.
 
     `values` are what an object holds beside its fields; one without fields is JSON text, yet its values are read as
     theirs. `required` names fields, as the schema does.
     """
 
-    kind: Kind
+    kind: JsonKind
     description: str = ""
-    fields: Mapping[str, Column] = field(default_factory=dict)
-    element: Column | None = None
-    values: Column | None = None
+    fields: Mapping[str, SchemaColumn] = field(default_factory=dict)
+    element: SchemaColumn | None = None
+    values: SchemaColumn | None = None
     nullable: bool = False
     required: frozenset[str] = frozenset()
 
@@ -62,7 +58,7 @@ class Column:
             return pa.list_(self.element.type)
         if self.kind == "object":
             return pa.struct([column.named(name) for name, column in self.fields.items()])
-        return _SCALARS[self.kind]
+        return _scalars()[self.kind]
 
     def named(self, name: str) -> pa.Field:
         """The column as an Arrow field with its description."""
@@ -70,7 +66,20 @@ class Column:
         return pa.field(name, self.type, metadata={"description": told} if told else None)
 
 
-def item_column(row_schema: Mapping[str, object]) -> Column:
+@cache
+def _scalars() -> Mapping[JsonKind, pa.DataType]:
+    return {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+        "instant": pa.timestamp("us", tz="UTC"),
+        "json": pa.string(),
+    }
+
+
+def item_column(row_schema: Mapping[str, object]) -> SchemaColumn:
     """The columns of one extracted row, from a schema as `thunderbit_dagster.api.schemas.row_schema` gives it.
 
     Raises:
@@ -79,25 +88,25 @@ def item_column(row_schema: Mapping[str, object]) -> Column:
     return _column(row_schema, "")
 
 
-def _column(schema: object, path: str | None) -> Column:
+def _column(schema: object, path: str | None) -> SchemaColumn:
     """The column of one value; `path` is None within JSON text, where any names do."""
     if not isinstance(schema, Mapping):
-        return Column("json", nullable=True)
+        return SchemaColumn("json", nullable=True)
     plain, nullable = without_null(schema)
     kind, told = _kind(plain), str(plain.get("description") or "")
     if kind == "list":
         items = plain.get("items")
         element = _column(items, _below(path, "[]")) if items else None
-        return Column(kind if element else "json", told, element=element, nullable=nullable)
+        return SchemaColumn(kind if element else "json", told, element=element, nullable=nullable)
     if kind == "object":
         return _object(plain, path, told, nullable=nullable)
-    return Column(kind, told, nullable=nullable)
+    return SchemaColumn(kind, told, nullable=nullable)
 
 
-def _object(plain: Mapping[str, object], path: str | None, told: str, *, nullable: bool) -> Column:
+def _object(plain: Mapping[str, object], path: str | None, told: str, *, nullable: bool) -> SchemaColumn:
     properties, required, more = (plain.get(name) for name in ("properties", "required", "additionalProperties"))
     named = properties if isinstance(properties, Mapping) else {}
-    return Column(
+    return SchemaColumn(
         "object" if named else "json",
         told,
         _fields(named, path),
@@ -107,7 +116,7 @@ def _object(plain: Mapping[str, object], path: str | None, told: str, *, nullabl
     )
 
 
-def _fields(properties: Mapping[str, object], path: str | None) -> dict[str, Column]:
+def _fields(properties: Mapping[str, object], path: str | None) -> dict[str, SchemaColumn]:
     names: dict[str, str] = {}
     for name in properties if path is not None else ():
         other = names.setdefault(name.casefold(), name)
@@ -121,7 +130,7 @@ def _below(path: str | None, step: str) -> str | None:
     return None if path is None else f"{path}{step}"
 
 
-def _kind(schema: Mapping[str, object]) -> Kind:
+def _kind(schema: Mapping[str, object]) -> JsonKind:
     choices = schema.get("anyOf") or schema.get("oneOf")
     if isinstance(choices, Sequence) and not isinstance(choices, str):
         return _common([_column(one, None).kind for one in choices])
@@ -131,7 +140,7 @@ def _kind(schema: Mapping[str, object]) -> Kind:
     return _FORMATS.get(schema.get("format"), found) if found == "text" and "enum" not in schema else found
 
 
-def _common(kinds: Sequence[Kind]) -> Kind:
+def _common(kinds: Sequence[JsonKind]) -> JsonKind:
     """The one kind of several choices; JSON when there is none."""
     distinct = set(kinds)
     if len(distinct) == 1 and not distinct & {"list", "object"}:

@@ -16,14 +16,14 @@ from datetime import date, datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from thunderbit_dagster.extraction.columns import Column, Kind, item_column
+from thunderbit_dagster.extraction.columns import JsonKind, SchemaColumn, item_column
 from thunderbit_dagster.storage.schema import INVALID_OUTPUT, VALID, ExtractError, canonical_json
 
 if TYPE_CHECKING:
     import jsonschema_rs
 
 _T = TypeVar("_T")
-Fault: TypeAlias = tuple[str, str, str]
+ItemFault: TypeAlias = tuple[str, str, str]
 """Where, which rule of JSON Schema, and what is wrong."""
 
 ERRORS_PER_ITEM: Final = 10
@@ -63,7 +63,7 @@ class ItemReader:
     schema: Mapping[str, object]
 
     @cached_property
-    def column(self) -> Column:
+    def column(self) -> SchemaColumn:
         """The columns of an item."""
         return item_column(self.schema)
 
@@ -88,7 +88,7 @@ class ItemReader:
     def _item(self, raw: Mapping[str, object], number: int) -> tuple[Mapping[str, object], list[ExtractError]]:
         normal = _normal(self.column, raw)
         faults = list(self._faults(normal))
-        untyped: list[Fault] = []
+        untyped: list[ItemFault] = []
         item = _typed(self.column, normal, "", untyped)
         named = {path for path, _, _ in faults}
         faults += [fault for fault in untyped if fault[0] not in named]
@@ -98,7 +98,7 @@ class ItemReader:
         ]
         return (item if isinstance(item, Mapping) else {}), errors
 
-    def _faults(self, item: object) -> Iterator[Fault]:
+    def _faults(self, item: object) -> Iterator[ItemFault]:
         """Field, rule of JSON Schema, and message, for each rule that the item breaks."""
         for error in self._validator.iter_errors(item):
             rule = next((str(step) for step in reversed(error.schema_path) if not isinstance(step, int)), "")
@@ -119,7 +119,7 @@ def _path(steps: Sequence[str | int]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
 
 
-def _normal(column: Column, value: object) -> object:
+def _normal(column: SchemaColumn, value: object) -> object:
     """The value as JSON of its column's type where it can be read as that, else as it came; no field is null."""
     if isinstance(value, Mapping) and (column.kind == "object" or column.values is not None):
         return _normal_object(column, value)
@@ -135,7 +135,7 @@ def _normal(column: Column, value: object) -> object:
     return value
 
 
-def _normal_object(column: Column, value: Mapping[str, object]) -> Mapping[str, object]:
+def _normal_object(column: SchemaColumn, value: Mapping[str, object]) -> Mapping[str, object]:
     known = {name: _normal(one, value.get(name)) for name, one in column.fields.items()}
     others = {name: one for name, one in value.items() if name not in known}
     given = {name: one for name, one in known.items() if one is not None}
@@ -146,7 +146,7 @@ def _normal_object(column: Column, value: Mapping[str, object]) -> Mapping[str, 
     return {**given, **{name: one for name, one in read.items() if one is not None or values.nullable}}
 
 
-def _from_text(kind: Kind, text: str) -> object:
+def _from_text(kind: JsonKind, text: str) -> object:
     if not text:
         return None
     if kind == "boolean":
@@ -157,7 +157,7 @@ def _from_text(kind: Kind, text: str) -> object:
     return text
 
 
-def _typed(column: Column, value: object, path: str, faults: list[Fault]) -> object:
+def _typed(column: SchemaColumn, value: object, path: str, faults: list[ItemFault]) -> object:
     """The value as Arrow takes it, without the fields that have no column; what is none of its type is a fault."""
     if value is None:
         return None
@@ -181,7 +181,7 @@ def _of_type(kind: type[_T], name: str) -> Callable[[object], _T]:
     def check(value: object) -> _T:
         if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
             return value
-        raise ValueError(f"is no {name}")
+        raise ValueError(f"is not a valid {name}")
 
     return check
 
@@ -189,13 +189,13 @@ def _of_type(kind: type[_T], name: str) -> Callable[[object], _T]:
 def _integer(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value in _INT64:
         return value
-    raise ValueError("is no integer of 64 bits")
+    raise ValueError("is not a 64-bit integer")
 
 
 def _number(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    raise ValueError("is no number of 64 bits")
+    raise ValueError("is not a 64-bit number")
 
 
 def _date(value: object) -> date:
@@ -215,7 +215,7 @@ def _instant(value: object) -> datetime:
 def _instant_parts(value: object) -> re.Match[str]:
     found = _INSTANT.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("is no date as ISO 8601 writes it")
+        raise ValueError("is not an ISO 8601 date")
     return found
 
 
@@ -226,7 +226,7 @@ def _offset(zone: str) -> timedelta:
     return -size if zone[0] == "-" else size
 
 
-_SCALARS: Final[Mapping[Kind, Callable[[object], object]]] = {
+_SCALARS: Final[Mapping[JsonKind, Callable[[object], object]]] = {
     "text": _of_type(str, "text"),
     "integer": _integer,
     "number": _number,

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import pyarrow as pa
 from pydantic import BaseModel
 
 from thunderbit_dagster.api.schemas import resolved_row
-from thunderbit_dagster.extraction.columns import Column, item_column
+from thunderbit_dagster.extraction.columns import SchemaColumn, item_column
+from thunderbit_dagster.lazy import LazyModule
 from thunderbit_dagster.storage.schema import ITEMS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyModule("pyarrow")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -35,14 +40,14 @@ def models_of(rows: pa.Table, model: type[Model]) -> Iterator[Model]:
             yield model.model_validate(_given(column, item))
 
 
-def _given(column: Column, value: object) -> object:
+def _given(column: SchemaColumn, value: object) -> object:
     """The value as the API gave it, with JSON text decoded."""
     if column.kind == "json":
         return _whole(column, json.loads(value) if isinstance(value, str) else value)
     return _parts(column, value, _given)
 
 
-def _whole(column: Column, value: object) -> object:
+def _whole(column: SchemaColumn, value: object) -> object:
     """A value from within JSON text."""
     if column.kind == "json" and column.values is not None and isinstance(value, Mapping):
         values = column.values
@@ -50,7 +55,7 @@ def _whole(column: Column, value: object) -> object:
     return _parts(column, value, _whole)
 
 
-def _parts(column: Column, value: object, read: Callable[[Column, object], object]) -> object:
+def _parts(column: SchemaColumn, value: object, read: Callable[[SchemaColumn, object], object]) -> object:
     """An object without the fields that were absent, a list, or the value itself.
 
     To pydantic a field that must be given is another thing than one that may be null, so such a one is None.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from thunderbit_dagster.api.requests import Distill, Extract
 from thunderbit_dagster.extraction.items import ItemReader
 from thunderbit_dagster.storage.schema import SCHEMAS, extracting
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Output:
     reader: ItemReader | None = None
 
 
-PAGES = Output(SCHEMAS)
+PAGE_COLUMNS = Output(SCHEMAS)
 """The output of a crawl that distills."""
 
 
@@ -31,6 +33,6 @@ def output_of(request: Distill | Extract) -> Output:
         SchemaError: the schema of an extraction has fields that cannot be columns.
     """
     if isinstance(request, Distill):
-        return PAGES
+        return PAGE_COLUMNS
     reader = ItemReader(request.row_schema())
     return Output({**SCHEMAS, "succeeded": extracting(reader.column.type)}, reader)

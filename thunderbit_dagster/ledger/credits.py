@@ -13,19 +13,20 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from thunderbit_dagster.ledger.log import Entry, read_entries
-from thunderbit_dagster.ledger.records import Reserved, Settled, to_metadata
+from thunderbit_dagster.ledger.event_log import Entry, read_entries
+from thunderbit_dagster.ledger.records import Reserved, SameAccount, Settled, to_metadata
 
 CREDITS = dg.AssetKey(["thunderbit", "credits"])
 LATE_SECONDS = 60.0
 """Events may become visible out of order for so long (seen on PostgreSQL): they are read again."""
-DAY_SECONDS = 86_400
+DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Credits set aside for one POST: how many, when (Unix time) and by which run."""
+    """Credits set aside for one POST: of which account, how many, when (Unix time) and by which run."""
 
+    account: str
     credits: int
     at: float
     run_id: str
@@ -38,22 +39,35 @@ class Tally:
     account: str
     reserved: dict[str, Reservation] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
+    linked: dict[str, set[str]] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
         """Count a record; one that is counted already changes nothing."""
         record = entry.record
-        if isinstance(record, Reserved) and record.account == self.account:
-            self.reserved[record.intent_id] = Reservation(record.credits, entry.at, entry.run_id)
+        if isinstance(record, Reserved):
+            self.reserved[record.intent_id] = Reservation(record.account, record.credits, entry.at, entry.run_id)
+        elif isinstance(record, SameAccount):
+            self.linked.setdefault(record.account, set()).add(record.former)
+            self.linked.setdefault(record.former, set()).add(record.account)
         elif isinstance(record, Settled):
             self.settled[record.intent_id] = record.credits
 
     def since(self, at: float) -> int:
         """Credits of POSTs reserved at or after a Unix time."""
-        return sum(self._cost(intent, one) for intent, one in self.reserved.items() if one.at >= at)
+        return sum(self._cost(intent, one) for intent, one in self._own().items() if one.at >= at)
 
     def of_run(self, run_id: str) -> int:
         """Credits of a run's POSTs."""
-        return sum(self._cost(intent, one) for intent, one in self.reserved.items() if one.run_id == run_id)
+        return sum(self._cost(intent, one) for intent, one in self._own().items() if one.run_id == run_id)
+
+    def _own(self) -> dict[str, Reservation]:
+        """The account's reservations, under whichever of its keys."""
+        accounts, waiting = {self.account}, [self.account]
+        while waiting:
+            new = self.linked.get(waiting.pop(), set()) - accounts
+            accounts |= new
+            waiting.extend(new)
+        return {intent: one for intent, one in self.reserved.items() if one.account in accounts}
 
     def _cost(self, intent_id: str, reservation: Reservation) -> int:
         return self.settled.get(intent_id, reservation.credits)
@@ -91,6 +105,12 @@ class CreditReader:
             self._highest = max(self._highest or 0, entry.storage_id)
         self._reads.append((now, self._highest))
         return self._tally
+
+
+def same_account(account: str, former: str) -> dg.AssetObservation:
+    """That a key belongs to the account of a former one, as an event: the caps count both."""
+    record = SameAccount(account=account, former=former)
+    return dg.AssetObservation(CREDITS, metadata={"event": "the key was rotated", **to_metadata(record)})
 
 
 def credit_observation(record: Reserved | Settled) -> dg.AssetObservation:

@@ -1,12 +1,15 @@
 """The ledger's records: one small JSON document in the metadata of each event.
 
+Every record is an event of an asset and of no run, so deleting runs forgets nothing.
+
 Observations on ``submissions`` tell the story of a submission: ``opened``, then for each POST an ``intent``
-before it and ``recorded``, ``refused`` or ``lost`` right after it. Its materialization carries ``sealed``:
-everything that was wanted has been sent. Observations on ``succeeded`` carry ``progress`` of a job, and the
-materializations of ``succeeded`` and ``failed`` carry ``collected``; ``key_refused`` stands among the observations on
-``succeeded`` when the API did not accept the key. Observations on ``thunderbit/webhooks``, which all
-crawls share, carry ``notified``: what the API said by itself of a job. Observations on ``thunderbit/credits`` carry
-``reserved`` and ``settled``: what the jobs of an account cost.
+before it and ``recorded``, ``refused`` or ``lost`` right after it. Observations on ``thunderbit/submissions``, which
+all crawls share, carry a copy of ``opened``, then ``sealed`` (everything that was wanted has been sent) and
+``collected`` (the rows are published); the materializations of ``submissions``, and of ``succeeded`` and ``failed``,
+carry a copy of these two. Observations on ``succeeded`` carry ``progress`` of a job, and ``key_refused`` when the API
+did not accept the key. Observations on ``thunderbit/webhooks``, which all crawls share, carry ``notified``: what the
+API said by itself of a job. Observations on ``thunderbit/credits`` carry ``reserved`` and ``settled``: what the jobs of
+an account cost.
 """
 
 from __future__ import annotations
@@ -37,12 +40,16 @@ class LedgerError(Exception):
 
 
 class Record(BaseModel):
-    """Base of all records; unknown fields of a newer version are ignored, an unknown version is not."""
+    """Base of all records; unknown fields of a newer version are ignored, an unknown version is not.
+
+    ``run`` is the run that wrote the record; empty in older records, which are events of that run.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     v: Literal[1] = RECORD_VERSION
     submission_id: str
+    run: str = ""
 
 
 class RejectedUrl(BaseModel):
@@ -65,7 +72,7 @@ class DuplicateUrl(BaseModel):
     first: int
 
 
-class Item(BaseModel):
+class SentUrl(BaseModel):
     """One URL of a batch job: its place in the job and in the partition's list.
 
     ``sent`` is set when another spelling of the same page went into the job.
@@ -82,14 +89,29 @@ class Item(BaseModel):
 class Opened(Record):
     """A submission begins: what shapes its requests, how many URLs, and those that need no request.
 
-    ``request`` is the fingerprint of the options, ``account`` that of origin and key.
+    ``request`` is the fingerprint of the options, ``account`` that of origin and key. ``location`` is the code location
+    that submits, ``store`` where it publishes and ``origin`` that of the API; each is empty where it is not known, as
+    in older records. ``at`` is when the submission began (Unix seconds), 0 in older records.
     """
 
     event: Literal["opened"] = "opened"
     request: str
     account: str
     total: int
+    location: str = ""
+    store: str = ""
+    origin: str = ""
+    at: float = 0.0
     rejected: tuple[RejectedUrl, ...] = ()
+
+
+class Moved(Record):
+    """Another code location, store or key takes a submission over; ``account`` is empty when the key stays."""
+
+    event: Literal["moved"] = "moved"
+    location: str
+    store: str
+    account: str = ""
 
 
 class Amended(Record):
@@ -112,7 +134,7 @@ class Intent(Record):
     size: int
     attempt: int = 1
     home: str | None = None
-    items: tuple[Item, ...]
+    items: tuple[SentUrl, ...]
 
 
 class Recorded(Record):
@@ -154,17 +176,20 @@ class JobShare(BaseModel):
 
 
 class Sealed(Record):
-    """Everything wanted was sent: the jobs to wait for."""
+    """Everything wanted was sent: the jobs to wait for. ``location`` and ``store`` as in ``opened``."""
 
     event: Literal["sealed"] = "sealed"
     total: int
+    location: str = ""
+    store: str = ""
     jobs: tuple[JobShare, ...] = ()
 
 
 class Progress(BaseModel):
     """What a status poll saw of a job. ``status`` is the API's word, or LOST, EXPIRED or STOPPED.
 
-    ``asked_to_stop`` says that the API was asked to cancel the job and answered.
+    ``asked_to_stop`` says that the API was asked to cancel the job and answered. Unix times: ``at`` is when it was
+    seen, ``ended_at`` when it ended by the API's word, ``not_begun_at`` when it was last seen to have no finished row.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -180,6 +205,8 @@ class Progress(BaseModel):
     polls: int = 1
     asked_to_stop: bool = False
     at: float
+    ended_at: float | None = None
+    not_begun_at: float | None = None
 
 
 class KeyRefused(BaseModel):
@@ -219,16 +246,32 @@ class Collected(Record):
 
 
 class Reserved(BaseModel):
-    """Credits are set aside for a POST that is about to be made. ``account`` is the fingerprint of origin and key."""
+    """Credits are set aside for a POST that is about to be made.
+
+    ``account`` is the fingerprint of origin and key, ``run`` the run that makes the POST; empty in older records, which
+    are events of that run.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     v: Literal[1] = RECORD_VERSION
     event: Literal["reserved"] = "reserved"
+    run: str = ""
     account: str
     crawl: str
     intent_id: str
     credits: int
+
+
+class SameAccount(BaseModel):
+    """Two fingerprints turned out to be of one account: the key of ``account`` reads jobs of ``former``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = RECORD_VERSION
+    event: Literal["same_account"] = "same_account"
+    account: str
+    former: str
 
 
 class Settled(BaseModel):
@@ -243,8 +286,8 @@ class Settled(BaseModel):
     job: str | None = None
 
 
-SubmissionRecord = Opened | Amended | Intent | Recorded | Refused | Lost
-AnyRecord = SubmissionRecord | Sealed | Progress | KeyRefused | Collected | Reserved | Settled | Notified
+SubmissionRecord = Opened | Moved | Amended | Intent | Recorded | Refused | Lost
+AnyRecord = SubmissionRecord | Sealed | Progress | KeyRefused | Collected | Reserved | Settled | SameAccount | Notified
 _READER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="event")])
 
 
@@ -267,6 +310,6 @@ def from_metadata(metadata: Mapping[str, object]) -> AnyRecord | None:
     except ValueError as error:
         raise LedgerError(
             f"A {RECORD_KEY} event in Dagster's event log cannot be read by this version of thunderbit-dagster "
-            f"(it reads version {RECORD_VERSION}). Nothing was sent. Upgrade the plugin again, or wipe the partition's "
+            f"(it reads version {RECORD_VERSION}). Nothing was sent. Upgrade the plugin, or wipe the partition's "
             f"`submissions` history to start over. Details: {error}",
         ) from error

@@ -12,7 +12,7 @@ MARKS = 200
 """Crawls with a mark of their own; more of them share one. Dagster copies the cursor into every tick."""
 
 
-class Named(BaseModel):
+class NamedIntent(BaseModel):
     """A call of the API that named an intent whose job is not known, and when it came, a Unix time.
 
     ``run`` is the run that wrote the intent, once it was found to be still at work.
@@ -42,7 +42,7 @@ class Cursor(BaseModel):
     end: float = 0.0
     after: str | None = None
     accepted: float = 0.0
-    named: list[Named] = Field(default_factory=list)
+    named: list[NamedIntent] = Field(default_factory=list)
     low: dict[str, int] = Field(default_factory=dict)
 
     def window(self, now: float) -> Cursor:
@@ -53,6 +53,10 @@ class Cursor(BaseModel):
         if self.after is not None:
             return self
         return self.model_copy(update={"start": min(self.end, now), "end": now})
+
+    def polled(self, last: str | None, *, truncated: bool) -> Cursor:
+        """The cursor of a tick that asked the window's jobs up to the turn ``last``, or all of them."""
+        return self.model_copy(update={"after": (last or "") if truncated else None})
 
     def closed(self, now: float) -> Cursor:
         """The cursor of a tick that leaves its window undone and asks for no rest of it."""

@@ -1,59 +1,54 @@
-"""The job sensor: one for all crawls. A tick asks about the jobs that are due and requests collect runs."""
+"""A tick of the job sensor: it reads what is open, polls the jobs that are due, and requests collect runs."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import PLANS
 from thunderbit_dagster.api.errors import AuthenticationError
 from thunderbit_dagster.api.retry import RetryPolicy
-from thunderbit_dagster.crawl import Crawl
-from thunderbit_dagster.ledger.log import LedgerReader
-from thunderbit_dagster.ledger.notices import Notice, recent_notices
+from thunderbit_dagster.crawl.crawl import Crawl
+from thunderbit_dagster.jobs.poll import NAMED_PROBLEMS, Poller
+from thunderbit_dagster.jobs.queue import sampled, with_expectations
+from thunderbit_dagster.jobs.state import JobState, is_due, next_poll, poll_order
+from thunderbit_dagster.ledger.asset_events import progress_observation
+from thunderbit_dagster.ledger.event_log import Entry, LedgerReader, not_wiped, read_asset_states, shared_outcomes
+from thunderbit_dagster.ledger.notifications import WebhookCall, recent_webhook_calls
+from thunderbit_dagster.ledger.owner import Owner
 from thunderbit_dagster.ledger.records import KeyRefused, Progress, to_metadata
-from thunderbit_dagster.liveness import is_living
-from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.polling.called import called_jobs, notices_since
-from thunderbit_dagster.polling.cancelled import stop_cancelled
-from thunderbit_dagster.polling.cursor import Cursor, Named, pack_marks, read_cursor
-from thunderbit_dagster.polling.orphans import Event, Reattacher, remember
-from thunderbit_dagster.polling.pace import Watched, is_due, next_poll, turn
-from thunderbit_dagster.polling.poll import NAMED_PROBLEMS, Poller
-from thunderbit_dagster.polling.ready import (
+from thunderbit_dagster.polling.cancelled_runs import jobs_of_cancelled_runs
+from thunderbit_dagster.polling.collect_requests import (
     CollectRequest,
-    PastRuns,
     collect_requests,
     collectable,
     first_requests,
     given_up,
 )
-from thunderbit_dagster.polling.refusal import (
+from thunderbit_dagster.polling.collect_runs import collect_run_request, past_runs
+from thunderbit_dagster.polling.cursor import Cursor, pack_marks, read_cursor
+from thunderbit_dagster.polling.lost_replies import LostReplyFinder, SubmissionEvent, intents_to_remember
+from thunderbit_dagster.polling.open_submissions import SETTLE_SECONDS, CrawlJobs, OpenSubmission, read_crawl_jobs
+from thunderbit_dagster.polling.refused_key import (
     KeyRefusedError,
     is_probe_due,
     refusal_summary,
     refusal_text,
     standing_refusal,
 )
-from thunderbit_dagster.polling.watch import Watch, read_watch
-from thunderbit_dagster.publishing import Metadata
+from thunderbit_dagster.polling.webhook_calls import (
+    grace_seconds,
+    jobs_with_webhook_calls,
+    webhook_calls_since,
+)
 from thunderbit_dagster.resource import ThunderbitResource
-from thunderbit_dagster.run import collect_set_job_name, collect_set_op, range_tags, set_config
 
-CRAWL_TAG = "thunderbit/crawl"
-SUBMISSIONS_TAG = "thunderbit/submissions"
-
-ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-IDS_PER_TAG = 100
+if TYPE_CHECKING:
+    from thunderbit_dagster.api.client import ThunderbitClient
 
 WORKERS = 8
 """Status requests under way at once."""
@@ -72,57 +67,64 @@ LEAST_SHARE = 0.2
 ONCE = RetryPolicy(attempts=1)
 """What fails is asked again in its turn, not within the tick."""
 
-SENSOR_NAME = "thunderbit_jobs"
-"""Collection looks for it to learn whether anyone polls."""
 
+@dataclass(frozen=True)
+class OpenCrawls:
+    """What the crawls have open, by name.
 
-def collect_job_name(crawl: Crawl) -> str:
-    """The job that the sensor asks to collect."""
-    return f"{crawl.name}_collect"
-
-
-def build_job_sensor(
-    crawls: Sequence[Crawl],
-    *,
-    collect_set_jobs: Sequence[dg.JobDefinition] = (),
-    minimum_interval_seconds: int,
-    tick_seconds: float,
-    executor: dg.ExecutorDefinition = dg.in_process_executor,
-) -> dg.SensorDefinition:
-    """The sensor that polls for all ``crawls``, and the jobs that collect them.
-
-    ``collect_set_jobs`` are those that collect any set of partitions, one for each crawl that has partitions.
-    A collect job is one step and its check, which ``executor`` runs.
+    Attributes:
+        by_name: What each has open.
+        settled: The newest event, of whatever crawl, that is old enough for all before it to be visible.
+        slots: Batch jobs that the plan runs at once.
+        has_webhook: Whether the API calls when a job has ended.
     """
 
-    @dg.sensor(
-        name=SENSOR_NAME,
-        jobs=[
-            *collect_set_jobs,
-            *(
-                dg.define_asset_job(
-                    collect_job_name(crawl),
-                    selection=dg.AssetSelection.assets(crawl.key("succeeded"), crawl.key("failed")),
-                    executor_def=executor,
-                    description=f"Publish what the ended batch jobs of the crawl `{crawl.name}` brought. The sensor "
-                    "launches it.",
-                )
-                for crawl in crawls
-            ),
-        ],
-        minimum_interval_seconds=minimum_interval_seconds,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks Thunderbit how its open batch jobs stand, and launches the runs that publish `succeeded` and "
-        "`failed` of those that have ended. While it is off, runs that materialize these tables wait for their jobs.",
-    )
-    def job_sensor(context: dg.SensorEvaluationContext, thunderbit: ThunderbitResource) -> dg.SensorResult:
-        with dg.partition_loading_context(dynamic_partitions_store=context.instance):
-            return Tick(context, crawls, thunderbit, tick_seconds).evaluate()
+    by_name: Mapping[str, CrawlJobs]
+    settled: int = 0
+    slots: int = 1
+    has_webhook: bool = False
 
-    return job_sensor
+    @property
+    def crawls(self) -> list[CrawlJobs]:
+        return list(self.by_name.values())
+
+    @property
+    def submissions(self) -> list[OpenSubmission]:
+        return [submission for crawl_jobs in self.crawls for submission in crawl_jobs.open]
+
+    @cached_property
+    def jobs(self) -> list[JobState]:
+        """The jobs of all crawls, ended ones included."""
+        return [job for crawl_jobs in self.crawls for job in crawl_jobs.jobs.values()]
+
+    @property
+    def number_running(self) -> int:
+        return sum(not job.ended for job in self.jobs)
+
+    @cached_property
+    def expected_jobs(self) -> list[JobState]:
+        """The jobs as the account works on them, and how long the API's call is waited for."""
+        jobs = with_expectations(self.jobs, self.slots)
+        grace = grace_seconds(jobs) if self.has_webhook else 0.0
+        return [replace(job, grace=grace) for job in jobs] if grace else jobs
+
+    def with_progress(self, changes: Sequence[Progress]) -> "OpenCrawls":
+        """The same with newer observations of the jobs."""
+        if not changes:
+            return self
+        return replace(self, by_name={name: jobs.with_progress(changes) for name, jobs in self.by_name.items()})
 
 
-@dataclass
+@dataclass(frozen=True)
+class Polled:
+    """What polling brought: observations, events that give jobs back to submissions, and where the tick stopped."""
+
+    changes: Sequence[Progress]
+    cursor: Cursor
+    found: Sequence[SubmissionEvent] = ()
+
+
+@dataclass(frozen=True)
 class Tick:
     """One evaluation of the sensor.
 
@@ -134,6 +136,7 @@ class Tick:
     crawls: Sequence[Crawl]
     thunderbit: ThunderbitResource
     tick_seconds: float
+    store_uri: str = ""
     now: float = field(default_factory=time.time)
     began: float = field(default_factory=time.monotonic)
 
@@ -143,78 +146,121 @@ class Tick:
         Raises:
             KeyRefusedError: the API does not accept the key; said once.
         """
-        before = read_cursor(self.context.cursor)
-        watches = {crawl.name: self._watch(crawl, before) for crawl in self.crawls}
-        self._stop_cancelled(watches)
+        cursor = read_cursor(self.context.cursor)
+        found = self._read(cursor)
+        notices = self._notices(found, cursor.end)
+        if not (found.number_running or notices or cursor.named):
+            return self._result(found, Polled([], cursor.window(self.now).polled(None, truncated=False)))
         with self._open_client() as client:
-            refusals = [one for watch in watches.values() for one in watch.refusals]
-            refusal = standing_refusal(refusals, client.account_fingerprint, before.accepted)
+            refusals = [refusal for crawl_jobs in found.crawls for refusal in crawl_jobs.refusals]
+            refusal = standing_refusal(refusals, client.account_fingerprint, cursor.accepted)
             if refusal:
-                return self._try_key(client, refusal, before, watches)
-            cursor = before.window(self.now)
-            terse = _open_jobs(watches) > TERSE_FROM
-            first = self._poller(client, last=None, terse=terse)
-            poller = self._poller(client, last=cursor.after, terse=terse)
+                return self._try_key(client, refusal, cursor, found)
             try:
-                notices = self._notices(watches, before.end)
-                called = called_jobs(watches.values(), notices, before.end)
-                first.poll_all(called)
-                done = set() if first.truncated else {one.job for one in called}
-                poller.most_changes = MAX_OBSERVATIONS - len(first.changes)
-                poller.poll_all(one for one in _due(watches, cursor) if one.job not in done)
-                named, found = self._reattach(client, before.named, notices, watches)
+                polled = self._poll(client, cursor, found, notices)
             except AuthenticationError as error:
-                raise self._refused(client, error, watches) from error
-        self._warn_of_slow_answers(poller)
-        poller.changes = [*first.changes, *poller.changes]
-        return self._result(cursor.model_copy(update={"named": named}), watches, poller, found)
+                raise self._refused(client, error, found) from error
+        return self._result(found.with_progress(polled.changes), polled)
 
-    def _stop_cancelled(self, watches: dict[str, Watch]) -> None:
-        for run_id in stop_cancelled(self.context.instance, watches.values()):
-            self.context.log.info("Run %s was cancelled: its open batch jobs are cancelled", run_id)
+    # Read
 
-    def _reattach(
-        self, client: ThunderbitClient, before: Sequence[Named], notices: Sequence[Notice], watches: dict[str, Watch]
-    ) -> tuple[list[Named], list[Event]]:
-        """Calls to look after in a later tick, and the events that give jobs back to their submissions."""
-        known = {job for watch in watches.values() for job in watch.jobs()}
-        stop_at = self.began + self.tick_seconds * END_SHARE
-        reattacher = Reattacher(self.context.instance, self.crawls, client, self.context.log, self.now, stop_at)
-        return reattacher.settle(remember(before, notices, known, self.now)), reattacher.events
+    def _read(self, cursor: Cursor) -> OpenCrawls:
+        names = [crawl.name for crawl in self.crawls]
+        by_crawl = shared_outcomes(
+            self.context.instance, after_storage_id=min(cursor.mark(name, names) for name in names)
+        )
+        old = self.now - SETTLE_SECONDS
+        settled = max((one.storage_id for all_ in by_crawl.values() for one in all_ if one.at <= old), default=0)
+        assets = read_asset_states(self.context.instance, self.crawls)
+        found = {}
+        for crawl in self.crawls:
+            state, low = assets[crawl.name], cursor.mark(crawl.name, names)
+            outcomes = not_wiped(by_crawl.get(crawl.name, []), state.wiped_at)
+            is_quiet = not outcomes and state.newest <= low
+            found[crawl.name] = CrawlJobs(low=low) if is_quiet else self._read_crawl(crawl, low, outcomes)
+        return OpenCrawls(
+            self._with_jobs_to_stop(found),
+            settled,
+            self.thunderbit.concurrent_jobs,
+            has_webhook=self.thunderbit.webhook_url is not None,
+        )
 
-    def _warn_of_slow_answers(self, poller: Poller) -> None:
-        if poller.broken > max(poller.answered, NAMED_PROBLEMS):
+    def _read_crawl(self, crawl: Crawl, low: int, outcomes: Sequence[Entry]) -> CrawlJobs:
+        reader = LedgerReader(self.context.instance, crawl)
+        found = read_crawl_jobs(reader, low, self.now, outcomes, self.owner)
+        if found.unknown:
             self.context.log.warning(
-                "Most jobs could not be read. If the API is slow to answer, raise `sensor_tick_seconds`: an answer is "
-                "waited for %.1f s",
-                self.tick_seconds * ANSWER_SHARE,
+                "%s: open submissions of partitions that no longer exist are ignored: %s. Materialize `submissions` "
+                "of the partitions that list their URLs now, or see `thunderbit-dagster jobs list`",
+                crawl.name,
+                ", ".join(found.unknown[:20]),
             )
+        for partition, reason in list(found.strangers.items())[:20]:
+            self.context.log.warning("%s, %s is left alone: %s", crawl.name, partition, reason)
+        for partition, reason in list(found.unreadable.items())[:20]:
+            self.context.log.error("%s, %s is left alone: %s", crawl.name, partition, reason)
+        return found
 
-    def _notices(self, watches: dict[str, Watch], last_tick: float) -> list[Notice]:
+    @property
+    def owner(self) -> Owner:
+        """Whose submissions the sensor looks after."""
+        origin = self.context.code_location_origin
+        return Owner(origin.location_name if origin else "", self.store_uri)
+
+    def _with_jobs_to_stop(self, found: dict[str, CrawlJobs]) -> dict[str, CrawlJobs]:
+        cancelled = jobs_of_cancelled_runs(self.context.instance, OpenCrawls(found).submissions)
+        for run_id in sorted(cancelled):
+            self.context.log.info("Run %s was cancelled: its open batch jobs are cancelled", run_id)
+        to_stop = set[str]().union(*cancelled.values())
+        return {name: crawl_jobs.stopping(to_stop & crawl_jobs.jobs.keys()) for name, crawl_jobs in found.items()}
+
+    # Poll
+
+    def _poll(
+        self, client: "ThunderbitClient", cursor: Cursor, found: OpenCrawls, notices: Sequence[WebhookCall]
+    ) -> Polled:
+        """Ask the jobs that the API has named, then those that are due.
+
+        Raises:
+            AuthenticationError: the API does not accept the key.
+        """
+        window = cursor.window(self.now)
+        called = jobs_with_webhook_calls(found.crawls, notices, cursor.end)
+        terse = found.number_running > TERSE_FROM
+        first = self._poller(client, last=None, terse=terse)
+        first.poll_all(called)
+        poller = self._poller(client, last=window.after, terse=terse)
+        poller.most_changes = MAX_OBSERVATIONS - len(first.changes)
+        done = set() if first.truncated else {job.job for job in called}
+        poller.poll_all(job for job in self._due(found, window) if job.job not in done)
+        self._warn_of_slow_answers(poller)
+        known = {job.job for job in found.jobs}
+        stop_at = self.began + self.tick_seconds * END_SHARE
+        finder = LostReplyFinder(self.context.instance, self.crawls, client, self.context.log, self.now, stop_at)
+        named = finder.settle(intents_to_remember(cursor.named, notices, known, self.now))
+        changes = [*first.changes, *poller.changes]
+        after = window.polled(poller.last, truncated=poller.truncated)
+        return Polled(changes, after.model_copy(update={"named": named}), finder.events)
+
+    def _notices(self, found: OpenCrawls, last_tick: float) -> list[WebhookCall]:
         """What the API has said by itself: the jobs it names are asked before all others."""
-        since = notices_since(watches.values(), last_tick)
-        return recent_notices(self.context.instance, self.now, since=since)
+        since = webhook_calls_since(found.submissions, last_tick)
+        return recent_webhook_calls(self.context.instance, self.now, since=since)
 
-    def _result(
-        self, cursor: Cursor, watches: dict[str, Watch], poller: Poller, found: Sequence[Event]
-    ) -> dg.SensorResult:
-        seen = [one for crawl in self.crawls for one in self._progress(crawl, watches[crawl.name], poller)]
-        events = [*seen, *found]
-        chosen = first_requests((crawl, one) for crawl in self.crawls for one in self._runs(crawl, watches[crawl.name]))
-        requests = [run_request(crawl, request) for crawl, request in chosen]
-        after = (poller.last or "") if poller.truncated else None
-        self._remember(cursor.model_copy(update={"after": after}), watches)
-        if requests:
-            return dg.SensorResult(run_requests=requests, asset_events=events)
-        return dg.SensorResult(skip_reason=self._summary(watches), asset_events=events)
+    def _due(self, found: OpenCrawls, window: Cursor) -> list[JobState]:
+        """The jobs to ask in the window, in the order of their turns, from where the last tick stopped."""
+        jobs = found.expected_jobs
+        due = [job for job in jobs if not job.ended and is_due(job, window.start, window.end)]
+        in_turn = {poll_order(job): job for job in [*sampled(jobs, found.slots, window.start, window.end), *due]}
+        return [in_turn[turn] for turn in sorted(in_turn) if window.after is None or turn > window.after]
 
-    def _open_client(self) -> ThunderbitClient:
+    def _open_client(self) -> "ThunderbitClient":
         """A client whose calls end with the tick, whatever the API does."""
         patience = self.tick_seconds * ANSWER_SHARE
         timeout = min(self.thunderbit.request_timeout, patience)
         return self.thunderbit.open_client(max_wait=patience / 2, request_timeout=timeout, retry=ONCE)
 
-    def _poller(self, client: ThunderbitClient, *, last: str | None, terse: bool, most: int = MAX_POLLS) -> Poller:
+    def _poller(self, client: "ThunderbitClient", *, last: str | None, terse: bool, most: int = MAX_POLLS) -> Poller:
         now = time.monotonic()
         stop_at = max(self.began + self.tick_seconds * BEGIN_SHARE, now + self.tick_seconds * LEAST_SHARE)
         end_at = max(self.began + self.tick_seconds * END_SHARE, stop_at + self.tick_seconds * (1 - END_SHARE))
@@ -238,22 +284,18 @@ class Tick:
             terse=terse,
         )
 
-    def _watch(self, crawl: Crawl, cursor: Cursor) -> Watch:
-        reader = LedgerReader(self.context.instance, crawl)
-        low = cursor.mark(crawl.name, [one.name for one in self.crawls])
-        watch = read_watch(reader, low, self.now)
-        if watch.unknown:
+    def _warn_of_slow_answers(self, poller: Poller) -> None:
+        if poller.broken > max(poller.answered, NAMED_PROBLEMS):
             self.context.log.warning(
-                "%s: open submissions of partitions that no longer exist are ignored: %s",
-                crawl.name,
-                ", ".join(watch.unknown[:20]),
+                "Most jobs could not be read. If the API is slow to answer, raise `sensor_tick_seconds`: an answer is "
+                "waited for %.1f s",
+                self.tick_seconds * ANSWER_SHARE,
             )
-        for partition, reason in list(watch.unreadable.items())[:20]:
-            self.context.log.error("%s, %s is left alone: %s", crawl.name, partition, reason)
-        return watch
+
+    # A key that is not accepted
 
     def _try_key(
-        self, client: ThunderbitClient, refusal: KeyRefused, before: Cursor, watches: dict[str, Watch]
+        self, client: "ThunderbitClient", refusal: KeyRefused, before: Cursor, found: OpenCrawls
     ) -> dg.SensorResult:
         """Ask one job, now and then, whether the key is accepted again."""
         cursor = before.closed(self.now)
@@ -261,22 +303,21 @@ class Tick:
         if is_probe_due(before.end, self.now):
             poller = self._poller(client, last=None, terse=True, most=1)
             try:
-                poller.poll_all(_due(watches, Cursor(end=self.now)))
+                poller.poll_all(sorted((job for job in found.jobs if not job.ended), key=poll_order))
             except AuthenticationError as error:
                 self.context.log.info("The key was tried again: %s", error)
             if poller.answered:
                 cursor = cursor.model_copy(update={"accepted": max(self.now, refusal.at)})
                 reason = "The API accepts the key again; polling goes on with the next tick."
-        self._remember(cursor, watches)
+        self._remember(cursor, found)
         return dg.SensorResult(skip_reason=reason)
 
-    def _refused(
-        self, client: ThunderbitClient, error: AuthenticationError, watches: dict[str, Watch]
-    ) -> KeyRefusedError:
+    def _refused(self, client: "ThunderbitClient", error: AuthenticationError, found: OpenCrawls) -> KeyRefusedError:
         """The refusal as an event, since a tick that fails keeps no cursor, and as the failure itself."""
-        text = refusal_text(str(error))
         record = KeyRefused(account=client.account_fingerprint, message=str(error)[:500], at=self.now)
-        crawl, one = next((crawl, one) for crawl in self.crawls for one in watches[crawl.name].open if one.sealed.jobs)
+        crawl, one = next(
+            (crawl, one) for crawl in self.crawls for one in found.by_name[crawl.name].open if one.sealed.jobs
+        )
         self.context.instance.report_runless_asset_event(
             dg.AssetObservation(
                 crawl.key("succeeded"),
@@ -284,26 +325,40 @@ class Tick:
                 metadata={"event": "the API key was not accepted", **to_metadata(record)},
             )
         )
-        return KeyRefusedError(text)
+        return KeyRefusedError(refusal_text(str(error)))
 
-    def _progress(self, crawl: Crawl, watch: Watch, poller: Poller) -> Iterator[dg.AssetObservation]:
-        """Bring the watch up to date with what was seen, and tell it to the event log."""
-        homes = watch.homes()
-        for progress in poller.changes:
-            if partition := homes.get(progress.job):
-                watch.progress[progress.job] = progress
-                self.context.log.info(
-                    "%s is %s (%s of %s rows)", progress.job, progress.status, progress.done, progress.total
-                )
-                yield progress_observation(crawl, partition, progress)
+    # Request runs
 
-    def _runs(self, crawl: Crawl, watch: Watch) -> list[CollectRequest]:
-        if not watch.ready():
-            return []
+    def _result(self, found: OpenCrawls, polled: Polled) -> dg.SensorResult:
+        events = [*self._observations(found, polled.changes), *polled.found]
+        requests: list[tuple[Crawl, CollectRequest]] = []
+        left = dict(found.by_name)
+        for crawl in self.crawls:
+            crawl_jobs = found.by_name[crawl.name]
+            if crawl_jobs.ready:
+                wanted, left[crawl.name] = self._collect_requests(crawl, crawl_jobs)
+                requests += [(crawl, request) for request in wanted]
+        self._remember(polled.cursor, replace(found, by_name=left))
+        if runs := [collect_run_request(crawl, request) for crawl, request in first_requests(requests)]:
+            return dg.SensorResult(run_requests=runs, asset_events=events)
+        return dg.SensorResult(skip_reason=self._summary(found), asset_events=events)
+
+    def _observations(self, found: OpenCrawls, changes: Sequence[Progress]) -> Iterator[dg.AssetObservation]:
+        for crawl in self.crawls:
+            homes = found.by_name[crawl.name].homes if changes else {}
+            for progress in changes:
+                if partition := homes.get(progress.job):
+                    self.context.log.info(
+                        "%s is %s (%s of %s rows)", progress.job, progress.status, progress.done, progress.total
+                    )
+                    yield progress_observation(crawl, partition, progress)
+
+    def _collect_requests(self, crawl: Crawl, crawl_jobs: CrawlJobs) -> tuple[list[CollectRequest], CrawlJobs]:
+        """The runs to ask for, and what is left to look after when some submissions are given up."""
         # A submission may be sealed again while a run is collecting it, and with jobs that it had not before.
-        since = min(one.known_since for one in watch.open)
+        since = min(one.known_since for one in crawl_jobs.open)
         runs = past_runs(self.context.instance, crawl, since, self.now)
-        hopeless = given_up(watch, runs)
+        hopeless = given_up(crawl_jobs, runs)
         for one in hopeless:
             self.context.log.error(
                 "%s, %s: collecting failed %d times; materialize `%s` by hand once the cause is mended",
@@ -312,97 +367,19 @@ class Tick:
                 len(runs.failures[one.sealed.submission_id]),
                 crawl.key("succeeded").to_user_string(),
             )
-        watch.let_go(hopeless, self.now)
-        return collect_requests(crawl, collectable(watch, runs, self.now), runs)
+        requests = collect_requests(crawl, collectable(crawl_jobs, runs, self.now), runs)
+        return requests, crawl_jobs.without(hopeless, self.now)
 
-    def _remember(self, cursor: Cursor, watches: dict[str, Watch]) -> None:
-        low = {name: watch.low for name, watch in watches.items()}
-        marks = pack_marks(low, [name for name, watch in watches.items() if watch.blocked])
+    def _remember(self, cursor: Cursor, found: OpenCrawls) -> None:
+        # Storage ids are those of one log: what is settled need not be read again for crawls that hold nothing back.
+        settled = max([found.settled, *(crawl_jobs.low for crawl_jobs in found.crawls)])
+        low = {name: jobs.low if jobs.blocked else max(jobs.low, settled) for name, jobs in found.by_name.items()}
+        marks = pack_marks(low, [name for name, jobs in found.by_name.items() if jobs.blocked])
         self.context.update_cursor(cursor.model_copy(update={"low": marks}).model_dump_json())
 
-    def _summary(self, watches: dict[str, Watch]) -> str:
-        waiting = [job for watch in watches.values() for job in watch.jobs().values() if not job.ended]
+    def _summary(self, found: OpenCrawls) -> str:
+        waiting = [job for job in found.expected_jobs if not job.ended]
         if not waiting:
             return "No batch job is open."
         seconds = max(0.0, min(next_poll(job, self.now) for job in waiting) - self.now)
         return f"{len(waiting)} batch job(s) are open; the next is asked in {timedelta(seconds=round(seconds))}."
-
-
-def _open_jobs(watches: dict[str, Watch]) -> int:
-    return sum(not job.ended for watch in watches.values() for job in watch.jobs().values())
-
-
-def _due(watches: dict[str, Watch], cursor: Cursor) -> list[Watched]:
-    """The jobs to ask in the cursor's window, in the order of their turns, from where the last tick stopped."""
-    due = {
-        turn(watched): watched
-        for watch in watches.values()
-        for watched in watch.jobs().values()
-        if not watched.ended and is_due(watched, cursor.start, cursor.end)
-    }
-    return [due[place] for place in sorted(due) if cursor.after is None or place > cursor.after]
-
-
-def progress_observation(crawl: Crawl, partition: Partition, progress: Progress) -> dg.AssetObservation:
-    """What a poll saw of a job, as an event on ``succeeded`` whose numbers the UI plots."""
-    return dg.AssetObservation(crawl.key("succeeded"), partition=partition.key, metadata=dict(_view(progress)))
-
-
-def _view(progress: Progress) -> Metadata:
-    numbers = {
-        "rows done": progress.done,
-        "rows in the job": progress.total,
-        "credits used by the job": progress.credits_used,
-        "polls": progress.polls,
-    }
-    known = {name: number for name, number in numbers.items() if number is not None}
-    return {"job": progress.job, "status": progress.status, **known, **to_metadata(progress)}
-
-
-def run_request(crawl: Crawl, request: CollectRequest) -> dg.RunRequest:
-    """A collect run over one partition, a range or any set of them, or the whole crawl."""
-    tags = {CRAWL_TAG: crawl.name, **submission_tags(request.submission_ids)}
-    if request.is_set:
-        config = set_config(collect_set_op(crawl), request.keys)
-        return dg.RunRequest(
-            run_key=request.run_key, job_name=collect_set_job_name(crawl), run_config=config, tags=tags
-        )
-    single = request.start if request.start == request.end else None
-    if request.start and request.end and not single:
-        tags |= range_tags(request.start, request.end)
-    return dg.RunRequest(run_key=request.run_key, job_name=collect_job_name(crawl), partition_key=single, tags=tags)
-
-
-def submission_tags(ids: Sequence[str]) -> dict[str, str]:
-    """The submissions that a run is to collect, in tags short enough for a database's index."""
-    groups = [ids[start : start + IDS_PER_TAG] for start in range(0, len(ids), IDS_PER_TAG)]
-    names = [SUBMISSIONS_TAG, *(f"{SUBMISSIONS_TAG}_{number}" for number in range(2, len(groups) + 1))]
-    return {name: ",".join(group) for name, group in zip(names, groups, strict=True)}
-
-
-def past_runs(instance: dg.DagsterInstance, crawl: Crawl, since: float, now: float) -> PastRuns:
-    """Collect runs that the sensor asked for since a Unix time: those under way, and those that are over.
-
-    A run that ended well counts as failed for a submission that is open all the same; so does one that has
-    given no sign of life for long.
-    """
-    active: set[str] = set()
-    failures: dict[str, list[float]] = {}
-    for record in reversed(list(_run_records(instance, crawl, since))):
-        if is_living(instance, record, now):
-            active.update(_submission_ids(record))
-        else:
-            for submission_id in _submission_ids(record):
-                failures.setdefault(submission_id, []).append(record.update_timestamp.timestamp())
-    return PastRuns(active, failures)
-
-
-def _run_records(instance: dg.DagsterInstance, crawl: Crawl, since: float) -> Iterable[dg.RunRecord]:
-    # Some databases keep whole seconds.
-    after = datetime.fromtimestamp(since, timezone.utc) - timedelta(seconds=2)
-    return instance.get_run_records(dg.RunsFilter(tags={CRAWL_TAG: crawl.name}, created_after=after))
-
-
-def _submission_ids(record: dg.RunRecord) -> list[str]:
-    tags = record.dagster_run.tags
-    return [one for name, ids in tags.items() if name.startswith(SUBMISSIONS_TAG) for one in ids.split(",")]

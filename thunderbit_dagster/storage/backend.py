@@ -1,9 +1,12 @@
 """The seam between tables and the places that hold them: what a place for objects must do."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from __future__ import annotations
 
-import pyarrow.fs as pafs
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pafs
 
 
 class Sink(Protocol):

@@ -6,6 +6,7 @@ StorageError
   InvalidRowError         a row that does not fit its table
   SchemaDriftError        a stored column has another type than it is read as
   PartitionNotFoundError  nothing was published there
+  DamagedFileError        what lies there is no Parquet file
   HalfPublishedError      a partition's two tables are of different commits
   PublishError            a partition could not be written
 """
@@ -35,6 +36,10 @@ class InvalidRowError(StorageError, ValueError):
 
 class PartitionNotFoundError(StorageError, LookupError):
     """No object at the partition's path."""
+
+
+class DamagedFileError(StorageError):
+    """What lies at the partition's path is no whole Parquet file."""
 
 
 class HalfPublishedError(StorageError):

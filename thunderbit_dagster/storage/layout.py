@@ -10,9 +10,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from thunderbit_dagster.storage.errors import InvalidKeyError
-from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
+from thunderbit_dagster.storage.schema import COLUMNS, EXTRACT_COLUMNS, Table
 
-FILE_NAME: Final = "rows.parquet"
+_FILE_NAME: Final = "rows.parquet"
 MAX_KEY_LENGTH: Final = 100
 """In characters as written, so a colon or plus counts three times: with its `urls=` a key stays below 255 bytes."""
 
@@ -20,7 +20,7 @@ _LEADING_DIMENSIONS: Final = ("date", "urls")
 _KEY: Final = re.compile(r"(?!\.)[A-Za-z0-9._:+-]+(?<!\.)")
 _CRAWL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 _DIMENSION: Final = re.compile(r"[a-z][a-z0-9_]*")
-_COLUMNS: Final = frozenset(name for schema in SCHEMAS.values() for name in schema.names) | {*EXTRACT_COLUMNS}
+_COLUMN_NAMES: Final = {one.name for columns in COLUMNS.values() for one in columns} | {*EXTRACT_COLUMNS}
 # Hive's spelling of null: every reader would turn it into a missing value.
 _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
@@ -78,7 +78,7 @@ def validate_dimension(text: str) -> str:
         raise InvalidKeyError(
             f"Partition dimension {_shown(text)} is not usable. Allowed are a-z, 0-9 and _, a letter first.",
         )
-    if text in _COLUMNS:
+    if text in _COLUMN_NAMES:
         raise InvalidKeyError(f"Partition dimension {text!r} has the name of a column of the tables. Rename it.")
     return text
 
@@ -92,8 +92,8 @@ def ordered(dimensions: Mapping[str, str]) -> dict[str, str]:
 
 def table_path(crawl: str, table: Table) -> str:
     """The directory of a table, relative to the base URI."""
-    if table not in SCHEMAS:
-        raise InvalidKeyError(f"Unknown table {table!r}. There are: {', '.join(SCHEMAS)}.")
+    if table not in COLUMNS:
+        raise InvalidKeyError(f"Unknown table {table!r}. There are: {', '.join(COLUMNS)}.")
     return f"{validate_crawl_name(crawl)}/{table}"
 
 
@@ -114,19 +114,19 @@ def partition_path(crawl: str, table: Table, dimensions: Mapping[str, str]) -> s
         InvalidKeyError: a name or key that cannot be a path.
     """
     segments = [f"{validate_dimension(name)}={_escape(validate_key(key))}" for name, key in ordered(dimensions).items()]
-    return "/".join([table_path(crawl, table), *segments, FILE_NAME])
+    return "/".join([table_path(crawl, table), *segments, _FILE_NAME])
 
 
 def parse_path(path: str) -> dict[str, str] | None:
     """The dimensions of an object path that `partition_path` made; None for any other object."""
     *segments, name = path.split("/")[2:] or [""]
     pairs = [segment.partition("=") for segment in segments]
-    if name != FILE_NAME or not all(separator for _, separator, _ in pairs):
+    if name != _FILE_NAME or not all(separator for _, separator, _ in pairs):
         return None
     return {dimension: unquote(key) for dimension, _, key in pairs}
 
 
-def describe(crawl: str, dimensions: Mapping[str, str]) -> str:
+def partition_text(crawl: str, dimensions: Mapping[str, str]) -> str:
     """The partition in words for messages: `docs (date=2026-11-02, urls=guides)`."""
     pairs = ", ".join(f"{name}={key}" for name, key in ordered(dimensions).items())
     return f"{crawl} ({pairs})" if pairs else crawl

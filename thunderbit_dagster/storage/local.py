@@ -4,17 +4,23 @@ obstore's LocalStore is not used for writing: it stages `rows.parquet#1` inside 
 killed process leaves it and pyarrow and pandas then fail on the directory; and it syncs nothing to the disk.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-import pyarrow.fs as pafs
-
+from thunderbit_dagster.lazy import LazyModule
 from thunderbit_dagster.storage.uri import from_path
+
+if TYPE_CHECKING:
+    import pyarrow.fs as pafs
+else:
+    pafs = LazyModule("pyarrow.fs")
 
 if sys.platform != "win32":
     import fcntl
@@ -46,7 +52,7 @@ class LocalBackend:
         with suppress(FileNotFoundError), os.scandir(self._root) as entries:
             yield from (entry.name for entry in entries if entry.is_dir())
 
-    def sink(self, key: str) -> "StagedFile":
+    def sink(self, key: str) -> StagedFile:
         return StagedFile(self._staging(key.partition("/")[0]), self._root / key)
 
     def sweep(self, crawl: str) -> None:

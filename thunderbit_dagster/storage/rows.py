@@ -1,12 +1,19 @@
 """Rows on their way to Arrow: repaired, checked, measured."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
+from thunderbit_dagster.lazy import LazyModule
 from thunderbit_dagster.storage.errors import InvalidRowError, first_line
 from thunderbit_dagster.storage.schema import Table, repair_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyModule("pyarrow")
 
 _VALUE_BYTES = 8
 

@@ -3,51 +3,67 @@
 The schemas are explicit, so an empty partition has the same columns and types as a full one.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from types import MappingProxyType
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
-import pyarrow as pa
+from thunderbit_dagster.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyModule("pyarrow")
 
 SCHEMA_VERSION = 1
 """Raised when a column changes its name or type; a new nullable column leaves it as it is."""
 
 Table = Literal["succeeded", "failed"]
 
-TEXT = pa.string()
-INSTANT = pa.timestamp("us", tz="UTC")
-LINKS = pa.list_(pa.struct([("text", TEXT), ("href", TEXT)]))
-IMAGES = pa.list_(
-    pa.struct([("src", TEXT), ("alt", TEXT), ("width", pa.int32()), ("height", pa.int32())]),
-)
+_TEXT: Final = "string"
+INTEGER: Final = "int32"
+TRUTH: Final = "bool"
+INSTANT: Final = "timestamp[us, tz=UTC]"
+_TEXTS: Final = "list<item: string>"
+LINKS: Final = "list<item: struct<text: string, href: string>>"
+IMAGES: Final = "list<item: struct<src: string, alt: string, width: int32, height: int32>>"
 
 
-def _field(name: str, kind: pa.DataType, description: str, *, nullable: bool = True) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+@dataclass(frozen=True)
+class Column:
+    """A column before Arrow is imported, which loading a code location does not need; ``type`` is as Arrow shows it."""
+
+    name: str
+    type: str
+    description: str
+    nullable: bool = True
 
 
-def _required(name: str, kind: pa.DataType, description: str) -> pa.Field:
-    return _field(name, kind, description, nullable=False)
+def _required(name: str, kind: str, description: str) -> Column:
+    return Column(name, kind, description, nullable=False)
 
 
 _URL = (
-    _required("url", TEXT, "URL as it was submitted"),
-    _field(
+    _required("url", _TEXT, "URL as it was submitted"),
+    Column(
         "canonical_url",
-        TEXT,
-        "URL in normal form, which duplicates share; null for a URL that is none",
+        _TEXT,
+        "URL in canonical form, which duplicates share; null for text that is not a URL",
     ),
 )
 _JOB = (
-    _field("job_kind", TEXT, "distill or extract"),
-    _field("job_id", TEXT, "Thunderbit's id of the batch job; null when the URL was never submitted"),
-    _required("position", pa.int32(), "Place of the URL in the partition's list, from 0"),
-    _field("job_position", pa.int32(), "Place of the URL in its batch job, from 0"),
-    _field("attempt", pa.int32(), "How many times this URL was submitted for this partition, from 1"),
+    Column("job_kind", _TEXT, "distill or extract"),
+    Column("job_id", _TEXT, "Thunderbit's id of the batch job; null when the URL was never submitted"),
+    _required("position", INTEGER, "Position of the URL in the partition's list, from 0"),
+    Column("job_position", INTEGER, "Position of the URL in its batch job, from 0"),
+    Column("attempt", INTEGER, "How many times this URL was submitted for this partition, from 1"),
 )
 # The web is fetched as it is now, also for a partition whose date is past.
 _SUBMITTED = (
@@ -59,78 +75,113 @@ _COMPLETED = (
     "partition's date"
 )
 _PROVENANCE = (
-    _field("submitted_at", INSTANT, _SUBMITTED),
-    _field("completed_at", INSTANT, _COMPLETED),
+    Column("submitted_at", INSTANT, _SUBMITTED),
+    Column("completed_at", INSTANT, _COMPLETED),
     _required("collected_at", INSTANT, "When the row was read from the API"),
-    _required("submission_id", TEXT, "The submission that this row belongs to"),
-    _required("run_id", TEXT, "The Dagster run that published the row"),
+    _required("submission_id", _TEXT, "The submission that this row belongs to"),
+    _required("run_id", _TEXT, "The Dagster run that published the row"),
 )
 
-SUCCEEDED: pa.Schema = pa.schema(
-    [
-        *_URL,
-        _field("final_url", TEXT, "URL that the page was read from, after redirects, as the API reports it"),
-        _field("title", TEXT, "Page title"),
-        _field("description", TEXT, "Page description"),
-        _field("markdown", TEXT, "Page as Markdown (distill)"),
-        _field("content_hash", TEXT, "SHA-256, hex, of the Markdown, or of data as canonical JSON"),
-        _field("html", TEXT, "Page as HTML, when asked for"),
-        _field("links", LINKS, "Links on the page, when asked for"),
-        _field("images", IMAGES, "Images on the page, when asked for; sizes in pixels"),
-        _field("summary", TEXT, "Summary, when asked for"),
-        _field("answer", TEXT, "Answer to the question, when one was asked"),
-        _field("highlights", pa.list_(TEXT), "Passages that match the query, when one was given"),
-        _field("data", TEXT, "Extracted rows as a JSON array of objects (extract)"),
-        _field("metadata", TEXT, "Page metadata as a JSON object, as the API sent it"),
-        _field("extra", TEXT, "Fields of the row that this version does not know, as a JSON object"),
-        *_JOB,
-        _field("credits", pa.int32(), "Credits of this row by the price list; the bill is the job's own"),
-        *_PROVENANCE,
-    ],
+_SUCCEEDED = (
+    *_URL,
+    Column("final_url", _TEXT, "URL that the page was read from, after redirects, as the API reports it"),
+    Column("title", _TEXT, "Page title"),
+    Column("description", _TEXT, "Page description"),
+    Column("markdown", _TEXT, "Page as Markdown (distill)"),
+    Column("content_hash", _TEXT, "SHA-256, hex, of the Markdown, or of data as canonical JSON"),
+    Column("html", _TEXT, "Page as HTML, if requested"),
+    Column("links", LINKS, "Links on the page, if requested"),
+    Column("images", IMAGES, "Images on the page, if requested; sizes in pixels"),
+    Column("summary", _TEXT, "Summary, if requested"),
+    Column("answer", _TEXT, "Answer to the question, if one was asked"),
+    Column("highlights", _TEXTS, "Passages that match the query, if one was given"),
+    Column("data", _TEXT, "Extracted rows as a JSON array of objects (extract)"),
+    Column("metadata", _TEXT, "Page metadata as a JSON object, as the API sent it"),
+    Column("extra", _TEXT, "Fields of the row that this version does not know, as a JSON object"),
+    *_JOB,
+    Column("credits", INTEGER, "Credits of this row by the price list; the bill is the job's own"),
+    *_PROVENANCE,
 )
-
-FAILED: pa.Schema = pa.schema(
-    [
-        *_URL,
-        _required(
-            "status",
-            TEXT,
-            "The API's row status, or REJECTED (never submitted), MISSING, CANCELLED or NOT_FINISHED",
-        ),
-        _required("error_code", TEXT, "Error code: the API's, or one of the plugin's own"),
-        _field("error_message", TEXT, "Error message"),
-        _required("error_class", TEXT, "permanent, transient, budget or job"),
-        _required("retryable", pa.bool_(), "Whether submitting the URL again can help"),
-        *_JOB,
-        *_PROVENANCE,
-    ],
+_FAILED = (
+    *_URL,
+    _required(
+        "status",
+        _TEXT,
+        "The API's row status, or REJECTED (never submitted), MISSING, CANCELLED or NOT_FINISHED",
+    ),
+    _required("error_code", _TEXT, "Error code of the API or of the plugin"),
+    Column("error_message", _TEXT, "Error message"),
+    _required("error_class", _TEXT, "permanent, transient, budget or job"),
+    _required("retryable", TRUTH, "Whether submitting the URL again can help"),
+    *_JOB,
+    *_PROVENANCE,
 )
+COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType({"succeeded": _SUCCEEDED, "failed": _FAILED})
+"""The columns of each table of a crawl that distills."""
 
 VALID = "valid"
 INVALID_OUTPUT = "invalid_output"
-ERRORS = pa.list_(pa.struct([("item", pa.int32()), ("field", TEXT), ("rule", TEXT), ("message", TEXT)]))
 ITEMS = "items"
 EXTRACT_COLUMNS = (ITEMS, "extract_outcome", "extract_errors")
 """The typed columns, after all others, of the `succeeded` table of a crawl that extracts."""
 
 
+class _Schemas(Mapping[str, "pa.Schema"]):
+    """The Arrow schema of each table, made at its first use."""
+
+    def __getitem__(self, table: str) -> pa.Schema:
+        return _schema(table)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COLUMNS)
+
+    def __len__(self) -> int:
+        return len(COLUMNS)
+
+
+SCHEMAS: Final[Mapping[str, pa.Schema]] = _Schemas()
+
+
+@cache
+def _schema(table: str) -> pa.Schema:
+    types = _types()
+    return pa.schema([_field(one.name, types[one.type], one.description, one.nullable) for one in COLUMNS[table]])
+
+
+def _types() -> Mapping[str, pa.DataType]:
+    text, size = pa.string(), pa.int32()
+    image = pa.struct([("src", text), ("alt", text), ("width", size), ("height", size)])
+    return {
+        _TEXT: text,
+        INTEGER: size,
+        TRUTH: pa.bool_(),
+        INSTANT: pa.timestamp("us", tz="UTC"),
+        _TEXTS: pa.list_(text),
+        LINKS: pa.list_(pa.struct([("text", text), ("href", text)])),
+        IMAGES: pa.list_(image),
+    }
+
+
+def _field(name: str, kind: pa.DataType, description: str, nullable: bool = True) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description})
+
+
 def extracting(item: pa.DataType) -> pa.Schema:
     """The `succeeded` table of a crawl that extracts items of this type."""
+    text = pa.string()
+    errors = pa.list_(pa.struct([("item", pa.int32()), ("field", text), ("rule", text), ("message", text)]))
     typed = (
         _field(ITEMS, pa.list_(item), "Extracted rows that fit the schema, in the order of data"),
         _field(
             "extract_outcome",
-            TEXT,
+            text,
             f"{VALID}, or {INVALID_OUTPUT}: some rows of data do not fit the schema and are not in items",
         ),
         _field(
-            "extract_errors", ERRORS, "What does not fit: row of data (from 0), field, rule of JSON Schema, message"
+            "extract_errors", errors, "What does not fit: row of data (from 0), field, rule of JSON Schema, message"
         ),
     )
-    return pa.schema([*SUCCEEDED, *typed])
-
-
-SCHEMAS: Mapping[str, pa.Schema] = MappingProxyType({"succeeded": SUCCEEDED, "failed": FAILED})
+    return pa.schema([*SCHEMAS["succeeded"], *typed])
 
 
 class Link(TypedDict, total=False):

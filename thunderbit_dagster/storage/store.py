@@ -1,29 +1,46 @@
 """The Parquet store: partitions out, partitions in."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from obstore.exceptions import BaseError, PreconditionError
 
-from thunderbit_dagster.expected import NONE, TEXT, TEXTS, instance_of, require
-from thunderbit_dagster.storage import credentials, objects
+from thunderbit_dagster.lazy import LazyModule
+from thunderbit_dagster.storage import credentials
 from thunderbit_dagster.storage.backend import Backend
 from thunderbit_dagster.storage.drift import conform, differences
-from thunderbit_dagster.storage.errors import PartitionNotFoundError, SchemaDriftError, StorageError, first_line
+from thunderbit_dagster.storage.errors import (
+    DamagedFileError,
+    PartitionNotFoundError,
+    SchemaDriftError,
+    StorageError,
+    first_line,
+)
 from thunderbit_dagster.storage.layout import is_crawl_name, ordered, parse_path, partition_path, table_path
 from thunderbit_dagster.storage.local import LocalBackend
 from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
 from thunderbit_dagster.storage.uri import normalize, to_path
 from thunderbit_dagster.storage.writer import FLUSH_BYTES, PartitionWriter
+from thunderbit_dagster.validation import NONE, TEXT, TEXTS, instance_of, require_setting
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.dataset as pads
+    import pyarrow.parquet as pq
+
+    from thunderbit_dagster.storage import objects
+else:
+    pa = LazyModule("pyarrow")
+    pc = LazyModule("pyarrow.compute")
+    pq = LazyModule("pyarrow.parquet")
+    objects = LazyModule("thunderbit_dagster.storage.objects")
 
 T = TypeVar("T")
 
@@ -84,10 +101,10 @@ class ParquetStore:
 
     def __init__(self, base_uri: str | Path = "data") -> None:
         expected = TEXT | instance_of("a Path", Path)
-        require("ParquetStore", {"base_uri": base_uri}, {"base_uri": expected})
+        require_setting("ParquetStore", {"base_uri": base_uri}, {"base_uri": expected})
         object.__setattr__(self, "base_uri", normalize(base_uri))
 
-    def __reduce__(self) -> tuple[type["ParquetStore"], tuple[str]]:
+    def __reduce__(self) -> tuple[type[ParquetStore], tuple[str]]:
         return type(self), (self.base_uri,)
 
     def uri(self, crawl: str, table: Table, dimensions: Mapping[str, str]) -> str:
@@ -127,7 +144,8 @@ class ParquetStore:
         """The footer of one partition's table, without reading its rows; None when there is no object.
 
         Raises:
-            StorageError: the store cannot be read, or the object is no Parquet file.
+            DamagedFileError: the object is no Parquet file.
+            StorageError: the store cannot be read.
         """
         key = partition_path(crawl, table, dimensions)
         try:
@@ -168,7 +186,7 @@ class ParquetStore:
             StorageError: the store cannot be read, or a column does not exist.
             ValueError: `columns` is no list of names.
         """
-        require("ParquetStore.read", locals(), {"columns": TEXTS | NONE})
+        require_setting("ParquetStore.read", locals(), {"columns": TEXTS | NONE})
         key = partition_path(crawl, table, dimensions)
         rows, fields = self._retrying(key, lambda: self._read_rows(key, table, schema, columns))
         self._require_same_types(key, rows.schema, fields)
@@ -177,13 +195,31 @@ class ParquetStore:
         except pa.ArrowInvalid as error:
             raise SchemaDriftError(f"{self._backend.uri(key)} does not fit its columns: {first_line(error)}.") from None
 
+    def batches(
+        self, crawl: str, table: Table, dimensions: Mapping[str, str], columns: Collection[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of one partition, a few at a time and all of one version of the file.
+
+        Of `columns`, those that the file has; they come with the types that they have there.
+
+        Raises:
+            PartitionNotFoundError: nothing was published there.
+            StorageError: the store cannot be read, or the partition was replaced meanwhile.
+        """
+        key = partition_path(crawl, table, dimensions)
+        with self._reporting(key), self._backend.filesystem.open_input_file(key) as file:
+            parquet = pq.ParquetFile(file)
+            present = [name for name in parquet.schema_arrow.names if name in columns]
+            for group in range(parquet.num_row_groups):  # a batch may span several, which are bounded in bytes
+                yield from parquet.iter_batches(row_groups=[group], columns=present)
+
     def scan(
         self,
         crawl: str,
         table: Table,
         schema: pa.Schema | None = None,
         partitions: Collection[Mapping[str, str]] | None = None,
-    ) -> "pads.Dataset":
+    ) -> pads.Dataset:
         """All partitions of a table as one dataset, with the dimensions as string columns; lazy, for filters.
 
         Without partitions it is an empty dataset with the table's columns. Keys stay text here; readers that
@@ -256,7 +292,7 @@ class ParquetStore:
         if changed:
             raise SchemaDriftError(
                 f"{self._backend.uri(key)} has columns of other types: {'; '.join(map(str, changed))}. Read it without "
-                "`schema`, or without these columns; what was extracted is in `data` as it came."
+                "`schema`, or without these columns; what was extracted is in `data` as received."
             )
 
     def _newest_schema(self, table: Table, partitions: Mapping[str, Mapping[str, str]]) -> pa.Schema:
@@ -275,7 +311,7 @@ class ParquetStore:
             raise PartitionNotFoundError(f"There is nothing at {self._backend.uri(missing[0])}.")
         return {key: dimensions for key, dimensions in found.items() if key in keys}
 
-    def _dataset(self, columns: pa.Schema, partitions: Mapping[str, Mapping[str, str]]) -> "pads.FileSystemDataset":
+    def _dataset(self, columns: pa.Schema, partitions: Mapping[str, Mapping[str, str]]) -> pads.FileSystemDataset:
         # Imports pandas: too slow for every import of the package.
         import pyarrow.dataset as pads  # noqa: PLC0415
 
@@ -291,20 +327,24 @@ class ParquetStore:
 
     def _retrying(self, key: str, read: Callable[[], T]) -> T:
         """Read again when the object was replaced meanwhile; storage's own errors for everything else."""
-        for attempt in range(READ_ATTEMPTS):
-            try:
-                return read()
-            except FileNotFoundError as error:
-                raise PartitionNotFoundError(f"There is nothing at {self._backend.uri(key)}.") from error
-            except PreconditionError as error:
-                reason = credentials.reason(self.base_uri, error)
-                if attempt < READ_ATTEMPTS - 1:
-                    continue
-            except (OSError, BaseError, pa.ArrowException) as error:
-                reason = credentials.reason(self.base_uri, error)
-            break
-        # Without its cause: an object store's error may quote request URLs, and those may carry a signature.
-        raise StorageError(f"Could not read {self._backend.uri(key)}: {reason}.")
+        with self._reporting(key):
+            for _ in range(READ_ATTEMPTS - 1):
+                with suppress(PreconditionError):
+                    return read()
+            return read()
+
+    @contextmanager
+    def _reporting(self, key: str) -> Iterator[None]:
+        """Turn what a disk, an object store or pyarrow says into storage's own errors."""
+        uri = self._backend.uri(key)
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise PartitionNotFoundError(f"There is nothing at {uri}.") from error
+        except (OSError, BaseError, pa.ArrowException) as error:
+            kind = DamagedFileError if isinstance(error, pa.ArrowInvalid) else StorageError
+            # Without its cause: an object store's error may quote request URLs, and those may carry a signature.
+            raise kind(f"Could not read {uri}: {credentials.reason(self.base_uri, error)}.") from None
 
 
 def _select(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:

@@ -25,7 +25,7 @@ def normalize(base: str | Path) -> str:
     match = _SCHEME.match(str(base))
     if match is None:
         if _SLASHES_LACK.match(str(base)):
-            raise UnknownSchemeError("A scheme is followed by two slashes, as in s3://bucket/path.")
+            raise UnknownSchemeError("A scheme must be followed by two slashes, as in s3://bucket/path.")
         return from_path(Path(base).expanduser().absolute())
     scheme = match[1].lower()
     if scheme not in SCHEMES:
@@ -46,7 +46,7 @@ def to_path(uri: str) -> Path:
     """The local path of a `file://` URI."""
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
-        raise UnknownSchemeError("A file URI has three slashes and no host or query: file:///srv/data.")
+        raise UnknownSchemeError("A file URI must have three slashes and no host or query: file:///srv/data.")
     path = unquote(parts.path)
     # file:///C:/data names a drive, not a directory of the root.
     return Path(path[1:] if re.match(r"/[A-Za-z]:", path) else path)
@@ -56,9 +56,9 @@ def _bucket(scheme: str, uri: str) -> str:
     parts = urlsplit(uri)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise UnknownSchemeError(
-            f"A {scheme}:// base URI holds a bucket and a path only. Credentials and options come from the "
+            f"A {scheme}:// base URI may only contain a bucket and a path. Credentials and options come from the "
             "environment, as the store's own tools read them.",
         )
     if not parts.netloc:
-        raise UnknownSchemeError(f"The base URI names no bucket: write {scheme}://bucket/path.")
+        raise UnknownSchemeError(f"The base URI has no bucket: write {scheme}://bucket/path.")
     return f"{scheme}://{parts.netloc}{parts.path}".rstrip("/")

@@ -1,24 +1,32 @@
 """Writing one partition: both tables row by row, then both visible together."""
 
+from __future__ import annotations
+
 import errno
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
+from thunderbit_dagster.lazy import LazyModule
 from thunderbit_dagster.storage import credentials
 from thunderbit_dagster.storage import rows as arrow_rows
 from thunderbit_dagster.storage.backend import Backend, Sink
 from thunderbit_dagster.storage.errors import PublishError, StorageError
-from thunderbit_dagster.storage.layout import describe, partition_path
+from thunderbit_dagster.storage.layout import partition_path, partition_text
 from thunderbit_dagster.storage.schema import SCHEMA_VERSION, FailedRow, SucceededRow, Table
 from thunderbit_dagster.version import __version__
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa = LazyModule("pyarrow")
+    pq = LazyModule("pyarrow.parquet")
 
 FLUSH_BYTES: Final = 8 * 1024 * 1024
 MAX_GROUP_ROWS: Final = 5_000
@@ -199,7 +207,7 @@ class PartitionWriter:
         for writer in self._writers.values():
             writer.discard()
 
-    def __enter__(self) -> "PartitionWriter":
+    def __enter__(self) -> PartitionWriter:
         return self
 
     def __exit__(
@@ -249,7 +257,7 @@ class PartitionWriter:
     def _require_open(self) -> None:
         if not self._open:
             raise StorageError(
-                f"The writer of {describe(self._crawl, self._dimensions)} is closed. Open a new one.",
+                f"The writer of {partition_text(self._crawl, self._dimensions)} is closed. Open a new one.",
             )
 
     @contextmanager
@@ -259,7 +267,7 @@ class PartitionWriter:
             yield
         except (OSError, BaseError) as error:
             uri = self._uri(table)
-            where = f"the {table} table of {describe(self._crawl, self._dimensions)} at {uri}"
+            where = f"the {table} table of {partition_text(self._crawl, self._dimensions)} at {uri}"
             text = (
                 f"Could not write {where}: {credentials.reason(uri, error)}. {_what_readers_see(self._published)} "
                 f"{what_to_do(uri, error)}, then materialize the partition again."
@@ -272,7 +280,7 @@ def _what_readers_see(published: list[Table]) -> str:
     if not published:
         return "The partition is intact: readers see what they saw before."
     return (
-        "Its failed table is new already and its succeeded table is the old one; each is whole, and "
+        "Its failed table is already new and its succeeded table is still the old one. Each is whole, and "
         "`ParquetStore.pair` reports them as inconsistent."
     )
 
@@ -285,7 +293,7 @@ def what_to_do(uri: str, error: BaseException) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return "Free space on the disk or raise the quota"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "Give this process the right to write there"
+        return "Give this process write permission there"
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
-        return "Check the credentials and their right to write to the bucket"
+        return "Check the credentials and their write permission for the bucket"
     return "Check that the storage can be reached"

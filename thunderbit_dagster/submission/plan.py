@@ -9,16 +9,16 @@ from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
-from thunderbit_dagster.ledger.fold import Submission
-from thunderbit_dagster.ledger.records import Item
+from thunderbit_dagster.ledger.records import SentUrl
+from thunderbit_dagster.ledger.submissions import Submission
 from thunderbit_dagster.partitions import Partition
-from thunderbit_dagster.urls import CheckedUrls, Duplicate, Rejected, Wanted, canonical_url
+from thunderbit_dagster.urls import CheckedUrls, Duplicate, Fragments, Rejected, Wanted, canonical_url
 
 Seated = TypeVar("Seated", Wanted, Duplicate, Rejected)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UrlPosition:
     """Where a URL of a job belongs: a partition, and the place in its list."""
 
     partition: Partition
@@ -26,18 +26,18 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageToSend:
     """One URL of a job and everyone who wants it."""
 
     url: str
-    places: tuple[Place, ...]
+    places: tuple[UrlPosition, ...]
 
 
 @dataclass(frozen=True)
 class Batch:
     """The URLs of one batch job, each once."""
 
-    pages: tuple[Page, ...]
+    pages: tuple[PageToSend, ...]
     attempt: int = 1
 
     @property
@@ -49,25 +49,25 @@ class Batch:
         """Everyone who has a URL in the job, in the order of first appearance."""
         return list(self._items)
 
-    def items(self, partition: Partition) -> tuple[Item, ...]:
+    def items(self, partition: Partition) -> tuple[SentUrl, ...]:
         """The partition's URLs in the job, in the job's order."""
         return tuple(self._items.get(partition, ()))
 
     @cached_property
-    def _items(self) -> dict[Partition, list[Item]]:
-        items: dict[Partition, list[Item]] = {}
+    def _items(self) -> dict[Partition, list[SentUrl]]:
+        items: dict[Partition, list[SentUrl]] = {}
         for number, page in enumerate(self.pages):
             for place in page.places:
                 sent = None if place.wanted.url == page.url else page.url
-                item = Item(job_position=number, position=place.wanted.position, url=place.wanted.url, sent=sent)
+                item = SentUrl(job_position=number, position=place.wanted.position, url=place.wanted.url, sent=sent)
                 items.setdefault(place.partition, []).append(item)
         return items
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two smaller jobs; only for a batch of at least two URLs."""
-        return self.cut(len(self.pages) // 2)
+        return self.split(len(self.pages) // 2)
 
-    def cut(self, size: int) -> tuple[Batch, Batch]:
+    def split(self, size: int) -> tuple[Batch, Batch]:
         """The first so many URLs as one job, the others as another."""
         return Batch(self.pages[:size], self.attempt), Batch(self.pages[size:], self.attempt)
 
@@ -81,17 +81,20 @@ def remaining(checked: CheckedUrls, submission: Submission | None) -> CheckedUrl
     are sent.
     """
     if submission is None:
-        return CheckedUrls(checked.wanted, (), checked.rejected)
-    places = _Places(submission)
-    repeats = [url for url in _in_order(checked) if _page(url) in places.pages and not places.holds(url)]
+        return replace(checked, duplicates=())
+    fragments = checked.fragments
+    places = _Places(submission, fragments)
+    repeats = [url for url in _in_order(checked) if _page(url, fragments) in places.pages and not places.holds(url)]
     refused = [url for url in checked.rejected if not places.holds_rejected(url)]
-    wanted = [url for url in checked.wanted if url.canonical not in places.pages]
+    # What was a repeat when it was promised a row, by another `fragments`, is not sent beside it.
+    wanted = [url for url in checked.wanted if url.canonical not in places.pages and not places.holds(url)]
     return CheckedUrls(
         wanted=tuple(url if places.is_doubtful(url) else places.seat(url) for url in wanted),
         rejected=tuple(places.seat(url) for url in refused),
         duplicates=tuple(
-            places.seat(Duplicate(url.position, url.url, first=places.pages[_page(url)])) for url in repeats
+            places.seat(Duplicate(url.position, url.url, first=places.pages[_page(url, fragments)])) for url in repeats
         ),
+        fragments=fragments,
     )
 
 
@@ -101,21 +104,21 @@ def _in_order(checked: CheckedUrls) -> list[Wanted | Duplicate]:
     return sorted(urls, key=lambda url: url.position)
 
 
-def _page(url: Wanted | Duplicate) -> str:
-    return url.canonical if isinstance(url, Wanted) else canonical_url(url.url)
+def _page(url: Wanted | Duplicate, fragments: Fragments) -> str:
+    return url.canonical if isinstance(url, Wanted) else canonical_url(url.url, fragments)
 
 
 class _Places:
     """Places in a partition's list: those that the submission has given away, and free ones for new URLs."""
 
-    def __init__(self, submission: Submission) -> None:
+    def __init__(self, submission: Submission, fragments: Fragments) -> None:
         refused_alone = {url.position: url.url for url in submission.refused_alone}
         held = {position: item.url for position, item in submission.covered.items()} | refused_alone
-        self.pages = {canonical_url(url): position for position, url in held.items()}
+        self.pages = {canonical_url(url, fragments): position for position, url in held.items()}
         self._rows = Counter([*held.values(), *(url.url for url in submission.duplicates)])
         self._rejected = Counter(url.url for url in submission.refused_here)
         doubtful = [item for post in submission.orphans for item in post.intent.items]
-        self._doubtful = {item.position: canonical_url(item.url) for item in doubtful}
+        self._doubtful = {item.position: canonical_url(item.url, fragments) for item in doubtful}
         self._taken = submission.known.keys() | self._doubtful.keys()
 
     def holds(self, url: Wanted | Duplicate) -> bool:
@@ -154,9 +157,9 @@ def pack(wanted: Mapping[Partition, Iterable[Wanted]], size: int) -> list[Batch]
     A page that several partitions want is fetched, and paid, once: the API does not define what a
     repeated URL does in one job.
     """
-    places: dict[str, list[Place]] = {}
+    places: dict[str, list[UrlPosition]] = {}
     for partition, urls in wanted.items():
         for one in urls:
-            places.setdefault(one.canonical, []).append(Place(partition, one))
-    pages = iter([Page(group[0].wanted.url, tuple(group)) for group in places.values()])
+            places.setdefault(one.canonical, []).append(UrlPosition(partition, one))
+    pages = iter([PageToSend(group[0].wanted.url, tuple(group)) for group in places.values()])
     return list(iter(lambda: Batch(tuple(islice(pages, size))), Batch(())))

@@ -17,20 +17,21 @@ from thunderbit_dagster.api.errors import (
     BudgetExceededError,
     InsufficientCreditsError,
     NotSentError,
+    ProtocolError,
     RateLimitedError,
     ThunderbitError,
 )
 from thunderbit_dagster.api.models import Job, JobRef
 from thunderbit_dagster.api.requests import Distill, Extract
-from thunderbit_dagster.interrupts import hold_interrupts
-from thunderbit_dagster.ledger.fold import URL_REFUSALS
+from thunderbit_dagster.jobs.recovery import LOST_REPLY_ADVICE
 from thunderbit_dagster.ledger.records import Intent, Lost, Recorded, Refused, SubmissionRecord
+from thunderbit_dagster.ledger.submissions import URL_REFUSALS
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.resource import OnLostReply
-from thunderbit_dagster.submission.book import Book, new_id
+from thunderbit_dagster.runs.signals import hold_interrupts
+from thunderbit_dagster.submission.credit_caps import CreditLimit, NoCreditCaps
 from thunderbit_dagster.submission.plan import Batch
-from thunderbit_dagster.submission.purse import Allowance, Unmetered
-from thunderbit_dagster.submission.reattach import ORPHAN_ADVICE
+from thunderbit_dagster.submission.record_writer import SubmissionRecords, new_id, portions
 
 STOPS = (
     AuthenticationError,
@@ -51,7 +52,7 @@ class Submit(Protocol):
 
 
 @dataclass
-class Outcome:
+class SendOutcome:
     """What came of sending: the batches that were not sent, and why, for people."""
 
     sent: int = 0
@@ -68,7 +69,7 @@ class Sender:
     is not submitted, and the next run continues there.
     """
 
-    book: Book
+    ledger: SubmissionRecords
     request: Distill | Extract
     take_slot: Callable[[], object]
     submit: Submit
@@ -76,12 +77,12 @@ class Sender:
     log: Logger
     explain: Callable[[ThunderbitError], str] = str
     clock: Callable[[], float] = time.time
-    purse: Allowance = field(default_factory=Unmetered)
-    advice: str = ORPHAN_ADVICE
+    credit_limit: CreditLimit = field(default_factory=NoCreditCaps)
+    advice: str = LOST_REPLY_ADVICE
     job_url: Callable[[JobRef], str] = str
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: SendOutcome = field(default_factory=SendOutcome)
 
-    def send_all(self, batches: Iterable[Batch]) -> Outcome:
+    def send_all(self, batches: Iterable[Batch]) -> SendOutcome:
         """Send what can be sent; the outcome names what could not."""
         waiting = deque(batches)
         while waiting:
@@ -96,7 +97,7 @@ class Sender:
 
     def _send(self, batch: Batch) -> list[Batch]:
         """Send one batch as far as caps and limits allow; what is left to send instead of it."""
-        fits = self.purse.fitting(len(batch.pages))
+        fits = self.credit_limit.fitting(len(batch.pages))
         if fits < len(batch.pages):
             return self._keep_to_cap(batch, fits)
         try:
@@ -105,8 +106,9 @@ class Sender:
             self._stop_or_leave(batch, error)
             return []
         intent_id = new_id()
-        if not self.purse.reserve(intent_id, fits):
+        if not self.credit_limit.reserve(intent_id, fits):
             return [batch]
+        self.log.info("Submitting %d URLs of %d partition(s)", fits, len(batch.partitions))
         self._intend(batch, intent_id)
         return self._post(batch, intent_id)
 
@@ -117,6 +119,8 @@ class Sender:
             if error.maybe_accepted:
                 return self._lose(batch, intent_id, error)
             return self._refuse(batch, intent_id, error)
+        if str(job.ref) in self._known_jobs():
+            return self._lose(batch, intent_id, ProtocolError(f"the API answered with {job.ref}, which is another job"))
         self._note_all(
             batch,
             lambda sid: Recorded(submission_id=sid, intent_id=intent_id, job=str(job.ref), at=self.clock()),
@@ -127,36 +131,41 @@ class Sender:
         )
         return []
 
+    def _known_jobs(self) -> set[str]:
+        """The jobs of the run's submissions: another POST cannot have made one of them."""
+        return {share.job for submission in self.ledger.submissions.values() for share in submission.jobs}
+
     def _keep_to_cap(self, batch: Batch, fits: int) -> list[Batch]:
         """Send as many URLs as a cap allows, and nothing more."""
         if fits:
-            return list(batch.cut(fits))
-        self.outcome.stopped = f"{UNPAID}: {self.purse.refusal()}"
+            return list(batch.split(fits))
+        self.outcome.stopped = f"{UNPAID}: {self.credit_limit.refusal()}"
         self._leave(batch, self.outcome.stopped)
         return []
 
     def _intend(self, batch: Batch, intent_id: str) -> None:
         home = batch.partitions[0].key
         for partition in batch.partitions:
-            intent = Intent(
-                submission_id=self.book.submissions[partition].id,
-                intent_id=intent_id,
-                size=len(batch.pages),
-                attempt=batch.attempt,
-                home=home,
-                items=batch.items(partition),
-            )
-            self.book.note(partition, intent)
+            for items in portions(batch.items(partition)):
+                intent = Intent(
+                    submission_id=self.ledger.submissions[partition].id,
+                    intent_id=intent_id,
+                    size=len(batch.pages),
+                    attempt=batch.attempt,
+                    home=home,
+                    items=items,
+                )
+                self.ledger.note(partition, intent)
 
     def _refuse(self, batch: Batch, intent_id: str, error: ThunderbitError) -> list[Batch]:
         code = error.code if isinstance(error, ApiError) else type(error).__name__
-        self.purse.release(intent_id)
+        self.credit_limit.release(intent_id)
         self._note_all(
             batch,
             lambda sid: Refused(submission_id=sid, intent_id=intent_id, code=code, message=str(error)[:500]),
         )
         if len(batch.pages) > 1 and (isinstance(error, BatchSizeExceededError) or code in URL_REFUSALS):
-            self.log.info("The API refused %d URLs in one job (%s); sending halves", len(batch.pages), code)
+            self.log.info("The API refused %d URLs in one job (%s); splitting them in half", len(batch.pages), code)
             return list(batch.halves())
         if code not in URL_REFUSALS:
             self._stop_or_leave(batch, error)
@@ -186,4 +195,4 @@ class Sender:
 
     def _note_all(self, batch: Batch, record: Callable[[str], SubmissionRecord]) -> None:
         for partition in batch.partitions:
-            self.book.note(partition, record(self.book.submissions[partition].id))
+            self.ledger.note(partition, record(self.ledger.submissions[partition].id))

@@ -4,11 +4,12 @@ from thunderbit_dagster.urls.checking import (
     MAX_URL_LENGTH,
     CheckedUrls,
     Duplicate,
+    Fragments,
     Rejected,
     Wanted,
     canonical_url,
     check_urls,
-    refusal,
+    url_refusal,
 )
 from thunderbit_dagster.urls.column import AssetColumn
 from thunderbit_dagster.urls.dynamic import DynamicUrls
@@ -23,6 +24,7 @@ __all__ = [
     "CheckedUrls",
     "Duplicate",
     "DynamicUrls",
+    "Fragments",
     "NeedsRunError",
     "Rejected",
     "Sitemap",
@@ -33,6 +35,6 @@ __all__ = [
     "canonical_url",
     "check_urls",
     "read_source",
-    "refusal",
+    "url_refusal",
     "wants_partition",
 ]

@@ -8,8 +8,8 @@ from typing import get_origin
 
 import dagster as dg
 
-from thunderbit_dagster.expected import NONE, TEXT, Expected, is_texts, require
 from thunderbit_dagster.urls.error import UrlSourceError
+from thunderbit_dagster.validation import NONE, TEXT, Expected, is_texts, require_setting
 
 TO_LIST = ("to_pylist", "to_list", "tolist")
 """How columns become lists: pyarrow; polars and pandas; numpy."""
@@ -53,7 +53,7 @@ class AssetColumn:
     as_type: type[object] | None = None
 
     def __post_init__(self) -> None:
-        require("AssetColumn", vars(self), _EXPECTED)
+        require_setting("AssetColumn", vars(self), _EXPECTED)
 
     @property
     def key(self) -> dg.AssetKey:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from thunderbit_dagster.expected import TEXT, Expected, require
+from thunderbit_dagster.validation import TEXT, Expected, require_setting
 
 if TYPE_CHECKING:
     from thunderbit_dagster.partitions import Partition
@@ -29,7 +29,8 @@ class DynamicUrls:
 
     ``context.instance.add_dynamic_partitions(name, [...])`` adds keys, ``SensorResult(dynamic_partitions_requests=
     [urls.partitions_def.build_add_request([...])])`` does so from a sensor. A key may hold ASCII letters, digits
-    and ``._-:+`` (100 at most); one that cannot be stored fails its partition before anything is paid.
+    and ``._-:+`` (100 at most); one that cannot be stored, or that readers of the folders take for something else,
+    fails its partition before anything is paid.
 
     Args:
         name: The name of the dynamic partitions in the Dagster instance, which all code locations share.
@@ -43,11 +44,11 @@ class DynamicUrls:
     source: Callable[[Partition], Given]
 
     def __post_init__(self) -> None:
-        require("DynamicUrls", vars(self), _EXPECTED)
+        require_setting("DynamicUrls", vars(self), _EXPECTED)
 
     @cached_property
     def partitions_def(self) -> dg.DynamicPartitionsDefinition:
-        """For ``build_add_request`` and for assets that are cut alike."""
+        """For ``build_add_request`` and for assets with the same partitions."""
         return dg.DynamicPartitionsDefinition(name=self.name)
 
     def keys(self) -> list[str]:

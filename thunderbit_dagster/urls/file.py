@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from thunderbit_dagster.expected import TEXT, instance_of, require
 from thunderbit_dagster.urls.error import UrlSourceError
+from thunderbit_dagster.validation import TEXT, instance_of, require_setting
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class UrlFile:
     path: str | Path
 
     def __post_init__(self) -> None:
-        require("UrlFile", vars(self), {"path": TEXT | instance_of("a Path", Path)})
+        require_setting("UrlFile", vars(self), {"path": TEXT | instance_of("a Path", Path)})
 
     def read(self) -> list[str]:
         """The file's URLs, in its order."""

@@ -7,11 +7,18 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone
+from time import monotonic
 from typing import TYPE_CHECKING
 
+import dagster as dg
 from yarl import URL
 
-from thunderbit_dagster.expected import (
+from thunderbit_dagster.api.errors import ConfigurationError
+from thunderbit_dagster.api.headers import header_safe, resolved_headers
+from thunderbit_dagster.urls.checking import is_private, url_refusal
+from thunderbit_dagster.urls.error import UrlSourceError
+from thunderbit_dagster.urls.sitemap_xml import MAX_BYTES, SitemapEntry, SitemapError, SitemapFile, parse_sitemap
+from thunderbit_dagster.validation import (
     LENGTH,
     NONE,
     POSITIVE,
@@ -20,12 +27,9 @@ from thunderbit_dagster.expected import (
     TEXTS,
     Expected,
     instance_of,
-    require,
+    require_setting,
     whole,
 )
-from thunderbit_dagster.urls.checking import is_private, refusal
-from thunderbit_dagster.urls.error import UrlSourceError
-from thunderbit_dagster.urls.sitemap_xml import MAX_BYTES, Entry, SitemapError, SitemapFile, parse_sitemap
 from thunderbit_dagster.version import __version__
 
 if TYPE_CHECKING:
@@ -35,9 +39,11 @@ if TYPE_CHECKING:
 MAX_URLS = 50_000
 """URLs in one sitemap file (sitemaps.org, Sitemap file limits)."""
 MAX_FILES = 1_000
-MAX_REDIRECTS = 5
+_MAX_REDIRECTS = 5
+MAX_SECONDS = 300.0
+"""One file must be there within this time, however steadily its bytes come."""
 CONNECT_TRIES = 2
-USER_AGENT = f"thunderbit-dagster/{__version__}"
+_USER_AGENT = f"thunderbit-dagster/{__version__}"
 _EXPECTED: Mapping[str, Expected] = {
     "url": TEXT,
     "since": instance_of("a datetime, a date", datetime, date) | LENGTH | NONE,
@@ -47,13 +53,15 @@ _EXPECTED: Mapping[str, Expected] = {
     "max_urls": whole(1),
     "max_files": whole(1),
     "timeout": POSITIVE,
-    "headers": replace(TEXT_BY_TEXT, is_secret=True),
+    "headers": replace(TEXT_BY_TEXT, is_secret=True, takes_variables=True),
 }
 
 
 @dataclass(frozen=True)
 class Sitemap:
     """The pages of a sitemap, or of all sitemaps of a sitemap index (sitemaps.org), XML or text, gzipped or not.
+
+    RSS and Atom feeds are sitemaps, too. Of a file that is not well-formed, what can be read is, with a warning.
 
     Only http and https are followed, to the host of ``url`` and those in ``hosts``, and never from a public address
     to a private one. A page that is listed twice counts once.
@@ -69,7 +77,8 @@ class Sitemap:
         max_urls: More pages than this, once filtered, are an error and not cut off.
         max_files: More files than this are an error.
         timeout: Seconds for connecting, and between two pieces of an answer.
-        headers: Sent with each request; not for secrets, since this object is part of the definitions.
+        headers: Sent with each request, but never without TLS when ``url`` has it. A secret is a ``dagster.EnvVar``,
+            which is read when the sitemap is.
 
     Raises:
         ValueError: a setting is wrong.
@@ -84,11 +93,15 @@ class Sitemap:
     max_urls: int = field(default=MAX_URLS, kw_only=True)
     max_files: int = field(default=MAX_FILES, kw_only=True)
     timeout: float = field(default=30.0, kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False, repr=False)
 
     def __post_init__(self) -> None:
-        require("Sitemap", vars(self), _EXPECTED)
-        if reason := refusal(self.url, allow_private=True):
+        require_setting("Sitemap", vars(self), _EXPECTED)
+        try:
+            header_safe(self.headers)
+        except ValueError as error:
+            raise ValueError(f"Sitemap: `headers`: {error}") from None
+        if reason := url_refusal(self.url, allow_private=True):
             raise ValueError(f"Sitemap: `url` is {self.url!r:.80}: {reason}")
 
     def read(self) -> list[str]:
@@ -110,7 +123,7 @@ class Sitemap:
         chosen = not self.include or any(_matches(url, pattern) for pattern in self.include)
         return chosen and not any(_matches(url, pattern) for pattern in self.exclude)
 
-    def _pages(self, since: datetime | None) -> Iterator[Entry]:
+    def _pages(self, since: datetime | None) -> Iterator[SitemapEntry]:
         with _Fetcher(self) as fetcher:
             waiting, seen = deque([self.url]), {self.url}
             while waiting:
@@ -133,7 +146,7 @@ def _moment(since: datetime | date | timedelta | None, now: datetime) -> datetim
     return None if since is None else datetime.combine(since, time(), timezone.utc)
 
 
-def _is_recent(entry: Entry, since: datetime | None) -> bool:
+def _is_recent(entry: SitemapEntry, since: datetime | None) -> bool:
     return since is None or entry.changed_by is None or entry.changed_by >= since
 
 
@@ -154,6 +167,10 @@ class _Fetcher:
         root = URL(sitemap.url).host or ""
         self._root_is_private = is_private(root)
         self._hosts = {_bare(host) for host in (root, *sitemap.hosts)}
+        try:
+            self._headers = resolved_headers("Sitemap", sitemap.headers)
+        except ConfigurationError as error:
+            raise UrlSourceError(f"The sitemap {sitemap.url} was not read: {error}") from None
 
     def __enter__(self) -> Self:
         import httpx  # noqa: PLC0415 - only a run that reads a sitemap needs it
@@ -161,7 +178,7 @@ class _Fetcher:
         self._client = httpx.Client(
             transport=httpx.HTTPTransport(retries=CONNECT_TRIES),
             timeout=self._sitemap.timeout,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **self._sitemap.headers},
+            headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
         )
         return self
 
@@ -177,24 +194,39 @@ class _Fetcher:
         import httpx  # noqa: PLC0415 - imported by now
 
         try:
-            return parse_sitemap(self._fetch(url))
+            file = parse_sitemap(*self._fetch(url))
         except (httpx.HTTPError, SitemapError) as error:
             root = "" if url == self._sitemap.url else f", which {self._sitemap.url} leads to,"
             reason = str(error) or type(error).__name__
             raise UrlSourceError(f"The sitemap {url}{root} cannot be read: {reason}") from error
+        if file.problem or file.left_out:
+            dg.get_dagster_logger().warning(
+                "The sitemap %s is not valid (%s): %d entries were read, at least %d left out",
+                url,
+                file.problem or "entries without a URL",
+                len(file.entries),
+                file.left_out,
+            )
+        return file
 
-    def _fetch(self, url: str) -> bytes:
-        for _ in range(MAX_REDIRECTS + 1):
+    def _fetch(self, url: str) -> tuple[bytes, int, str | None]:
+        """The file's bytes, how many it may have, and what the server says of its encoding."""
+        end_at = monotonic() + MAX_SECONDS
+        for _ in range(_MAX_REDIRECTS + 1):
             self._check(url)
-            with self._client.stream("GET", url) as answer:
+            with self._client.stream("GET", url, headers=self._headers_for(url)) as answer:
                 if answer.next_request is None:
                     answer.raise_for_status()
-                    return _body(answer)
+                    return _body(answer, end_at), MAX_BYTES, answer.charset_encoding
                 url = str(answer.next_request.url)
-        raise SitemapError(f"it is redirected more than {MAX_REDIRECTS} times")
+        raise SitemapError(f"it redirects more than {_MAX_REDIRECTS} times")
+
+    def _headers_for(self, url: str) -> Mapping[str, str]:
+        is_plain = URL(url).scheme == "http" and URL(self._sitemap.url).scheme == "https"
+        return {} if is_plain else self._headers
 
     def _check(self, url: str) -> None:
-        if reason := refusal(url, allow_private=self._root_is_private):
+        if reason := url_refusal(url, allow_private=self._root_is_private):
             raise SitemapError(f"it leads to {url!r:.200}: {reason}")
         host = _bare(URL(url).host or "")
         if host not in self._hosts:
@@ -205,15 +237,17 @@ def _bare(host: str) -> str:
     return host.lower().rstrip(".").removeprefix("www.")
 
 
-def _body(answer: httpx.Response) -> bytes:
+def _body(answer: httpx.Response, end_at: float) -> bytes:
     """The answer as it was sent, gzipped or not.
 
     Raises:
-        SitemapError: it is larger than a sitemap may be.
+        SitemapError: it is larger than a sitemap may be, or not there by ``end_at`` of the monotonic clock.
     """
     body = bytearray()
     for piece in answer.iter_raw():
         body += piece
         if len(body) > MAX_BYTES:
             raise SitemapError(f"it has more than {MAX_BYTES:,} bytes")
+        if monotonic() > end_at:
+            raise SitemapError(f"it was not complete after {MAX_SECONDS:.0f} s")
     return bytes(body)

@@ -1,7 +1,7 @@
-"""What a sitemap file says: the XML of sitemaps.org, or a text file with one URL a line.
+"""What a sitemap file says: the XML of sitemaps.org, a feed, or a text file with one URL a line.
 
-Pure functions over bytes. Files come from anywhere, so entities are refused, and what a compressed file may grow to
-is bounded.
+Pure functions over bytes. Files come from anywhere and are seldom proper: what can be read is read. Declared entities
+are refused, and what a compressed file may grow to is bounded.
 """
 
 from __future__ import annotations
@@ -9,17 +9,43 @@ from __future__ import annotations
 import re
 import zlib
 from calendar import monthrange
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from html.entities import html5
 from typing import Final
 from xml.parsers import expat
 
 MAX_BYTES: Final = 50 * 1024 * 1024
 """Uncompressed size of one file (sitemaps.org, Sitemap file limits)."""
 GZIP_MAGIC = b"\x1f\x8b"
-ROOTS = {"urlset": "url", "sitemapindex": "sitemap"}
-"""Root elements, and the element of an entry in each."""
-ENTRY_DEPTH, VALUE_DEPTH = 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of file: its element for an entry, and within that the elements for the URL and the date of change."""
+
+    entry: str
+    url: str
+    dates: tuple[str, ...]
+
+
+FORMS: Final = {
+    "urlset": Form("url", "loc", ("lastmod",)),
+    "sitemapindex": Form("sitemap", "loc", ("lastmod",)),
+    "rss": Form("item", "link", ("pubDate",)),
+    "RDF": Form("item", "link", ("date",)),
+    "feed": Form("entry", "link", ("updated", "published")),
+}
+"""By root element: sitemaps.org, RSS 2.0, RSS 1.0 and Atom. Search engines take feeds for sitemaps, too."""
+_MARKS: Final = {BOM_UTF8: "utf-8-sig", BOM_UTF16_LE: "utf-16", BOM_UTF16_BE: "utf-16"}
+_DECLARED: Final = re.compile(rb"""<\?xml[^>]*\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_PROLOGUE: Final = re.compile(r"\A\ufeff?(?:\s|<!--.*?-->)*(?=<\?xml\b)", re.DOTALL)
+_CDATA: Final = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+_AMPERSAND: Final = re.compile(r"&(?:(?P<number>#\d+;|#x[0-9a-fA-F]+;)|(?P<name>[A-Za-z][A-Za-z0-9]*);)?")
+_XML_ENTITIES: Final = frozenset(("amp", "lt", "gt", "quot", "apos"))
 _W3C = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
     r"(?:[T ](?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?)?)?)?"
@@ -31,7 +57,7 @@ class SitemapError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SitemapEntry:
     """A page or a further sitemap. ``changed_by`` is the last moment at which it may have changed, None if unsaid."""
 
     url: str
@@ -40,23 +66,50 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class SitemapFile:
-    """A sitemap's entries: pages, or further sitemaps when it is an index."""
+    """A sitemap's entries: pages, or further sitemaps when it is an index.
 
-    entries: tuple[Entry, ...]
+    ``left_out`` counts entries without a URL; ``problem`` says why the file was not read as it stands.
+    """
+
+    entries: tuple[SitemapEntry, ...]
     is_index: bool = False
+    left_out: int = 0
+    problem: str | None = None
 
 
-def parse_sitemap(content: bytes, limit: int = MAX_BYTES) -> SitemapFile:
-    """A sitemap file, gzipped or not.
+def parse_sitemap(content: bytes, limit: int = MAX_BYTES, charset: str | None = None) -> SitemapFile:
+    """A sitemap file or a feed, gzipped or not, as far as it can be read.
+
+    Args:
+        content: The file.
+        limit: The most bytes that it may have, unpacked.
+        charset: What the server said of its encoding; believed when nothing in the file speaks against it.
 
     Raises:
-        SitemapError: it is broken, too large, not a sitemap, or declares entities.
+        SitemapError: nothing of it can be read, or it is too large, not a sitemap, or declares entities.
     """
     plain = unzip(content, limit) if content.startswith(GZIP_MAGIC) else content
     if len(plain) > limit:
         raise SitemapError(f"it has more than {limit:,} bytes")
-    head = plain[:200].lstrip(b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n")
-    return _parse_xml(plain) if head.startswith(b"<") else _parse_text(plain)
+    text = _decoded(plain, charset)
+    head = text[:200].lstrip("\ufeff\x00 \t\r\n")
+    return _parse_xml(text) if head.startswith("<") else _parse_text(text)
+
+
+def _decoded(plain: bytes, charset: str | None) -> str:
+    """The text by its byte order mark, else by the encoding that it declares, that the server said, or UTF-8.
+
+    Where none of them fits it is read as Windows-1252, as browsers do.
+    """
+    for mark, encoding in _MARKS.items():
+        if plain.startswith(mark):
+            return plain.decode(encoding, "replace")
+    declared = _DECLARED.search(plain[:200])
+    named = [declared[1].decode("ascii") if declared else None, charset, "utf-8"]
+    for encoding in filter(None, named):
+        with suppress(UnicodeDecodeError, LookupError):
+            return plain.decode(encoding)
+    return plain.decode("windows-1252", "replace")
 
 
 def unzip(content: bytes, limit: int) -> bytes:
@@ -80,20 +133,33 @@ def unzip(content: bytes, limit: int) -> bytes:
     return bytes(plain)
 
 
-def _parse_text(plain: bytes) -> SitemapFile:
-    try:
-        lines = [line.strip() for line in plain.decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise SitemapError("it is neither XML nor UTF-8 text") from error
-    urls = [line for line in lines if line]
-    if any(not url.startswith(("http://", "https://")) for url in urls):
+def _parse_text(text: str) -> SitemapFile:
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    urls = [line for line in lines if line.startswith(("http://", "https://"))]
+    if len(urls) * 2 < len(lines):
         raise SitemapError("it is neither XML nor a list of URLs")
-    return SitemapFile(tuple(map(Entry, urls)))
+    return SitemapFile(tuple(map(SitemapEntry, urls)), left_out=len(lines) - len(urls))
 
 
-def _parse_xml(plain: bytes) -> SitemapFile:
+def _parse_xml(text: str) -> SitemapFile:
+    """The entries, of a file that is not well-formed those before the place where reading ends."""
+    reader, problem = _read_xml(text)
+    if problem:
+        mended, still = _read_xml(_mended(text))
+        if len(mended.entries) >= len(reader.entries):
+            reader, problem = mended, f"{problem}; it was repaired" if still is None else still
+    if reader.is_bare:
+        raise SitemapError(f"its root element is <{reader.root}>, with nothing in it")
+    if problem and not reader.entries:
+        raise SitemapError(f"it is not well-formed XML: {problem}")
+    return SitemapFile(tuple(reader.entries), reader.root == "sitemapindex", reader.left_out, problem)
+
+
+def _read_xml(text: str) -> tuple[_Reader, str | None]:
+    """What was read, and why reading ended before the end; None when it did not."""
     reader = _Reader()
-    parser = expat.ParserCreate(namespace_separator=" ")
+    parser = expat.ParserCreate("utf-8", " ")
     parser.buffer_text = True
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
@@ -101,10 +167,24 @@ def _parse_xml(plain: bytes) -> SitemapFile:
     parser.EntityDeclHandler = _refuse_entity
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
     try:
-        parser.Parse(plain, True)
+        parser.Parse(text.encode("utf-8", "replace"), True)
     except expat.ExpatError as error:
-        raise SitemapError(f"it is not well-formed XML: {error}") from error
-    return SitemapFile(tuple(reader.entries), reader.is_index)
+        return reader, str(error)
+    return reader, None
+
+
+def _mended(text: str) -> str:
+    """The text without what stands before its declaration, HTML's entities and bare ampersands made XML's."""
+    parts = _CDATA.split(_PROLOGUE.sub("", text, count=1))
+    return "".join(part if part.startswith("<![CDATA[") else _AMPERSAND.sub(_as_xml, part) for part in parts)
+
+
+def _as_xml(found: re.Match[str]) -> str:
+    name = found["name"]
+    if name is None or name in _XML_ENTITIES:
+        return found[0] if name or found["number"] else "&amp;"
+    character = html5.get(f"{name};")
+    return "".join(f"&#{ord(one)};" for one in character) if character else f"&amp;{name};"
 
 
 def _refuse_entity(*_: object) -> None:
@@ -113,48 +193,74 @@ def _refuse_entity(*_: object) -> None:
 
 @dataclass
 class _Reader:
-    """Takes ``loc`` and ``lastmod`` of the root's own namespace, not those of images or videos of a page."""
+    """Takes the URL and the date of each entry, in the root's own namespace: not those of a page's images or videos."""
 
-    entries: list[Entry] = field(default_factory=list)
-    is_index: bool = False
-    _path: list[str] = field(default_factory=list)
+    entries: list[SitemapEntry] = field(default_factory=list)
+    root: str = ""
+    left_out: int = 0
+    _depth: int = 0
+    _elements: int = 0
     _space: str = ""
+    _entry_depth: int = 0
+    _field: str = ""
     _values: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether a feed has not even a channel."""
+        return self._elements == 1 and self.root not in ("urlset", "sitemapindex")
+
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        del attributes
         space, _, local = name.rpartition(" ")
-        if not self._path:
-            if local not in ROOTS:
-                raise SitemapError(f"its root element is <{local}>, neither <urlset> nor <sitemapindex>")
-            self._space, self.is_index = space, local == "sitemapindex"
-        self._path.append(local if space == self._space else "")
-        if self._is_entry:
-            self._values = {}
+        self._depth += 1
+        self._elements += 1
+        if self._depth == 1:
+            self._begin(space, local)
+        elif local == FORMS[self.root].entry and self._is_own(space) and not self._entry_depth:
+            self._entry_depth, self._values = self._depth, {}
+        elif self._entry_depth and self._depth == self._entry_depth + 1:
+            self._field = local if self._is_own(space) else ""
+            if self._field == "link" and attributes.get("rel", "alternate") == "alternate" and "href" in attributes:
+                self._values["link"] = attributes["href"]
+
+    def _begin(self, space: str, local: str) -> None:
+        if local not in FORMS:
+            raise SitemapError(f"its root element is <{local}>, neither a sitemap's nor a feed's")
+        self.root, self._space = local, space
+
+    def _is_own(self, space: str) -> bool:
+        # The items of RSS 1.0 are in another namespace than its root.
+        return space == self._space or self.root == "RDF"
 
     def text(self, text: str) -> None:
-        if len(self._path) == VALUE_DEPTH and self._path[1] == ROOTS[self._path[0]]:
-            self._values[self._path[2]] = self._values.get(self._path[2], "") + text
+        if self._field and self._depth == self._entry_depth + 1:
+            self._values[self._field] = self._values.get(self._field, "") + text
 
     def end(self, name: str) -> None:
         del name
-        if self._is_entry and (url := self._values.get("loc", "").strip()):
-            self.entries.append(Entry(url, changed_by(self._values.get("lastmod", "").strip())))
-        self._path.pop()
+        if self._depth == self._entry_depth:
+            self._add()
+            self._entry_depth = 0
+        self._field = ""
+        self._depth -= 1
 
-    @property
-    def _is_entry(self) -> bool:
-        return len(self._path) == ENTRY_DEPTH and self._path[1] == ROOTS[self._path[0]]
+    def _add(self) -> None:
+        form = FORMS[self.root]
+        if url := self._values.get(form.url, "").strip():
+            dates = [self._values.get(name, "").strip() for name in form.dates]
+            self.entries.append(SitemapEntry(url, changed_by(next(filter(None, dates), ""))))
+        else:
+            self.left_out += 1
 
 
 def changed_by(text: str) -> datetime | None:
-    """The last moment that a W3C date covers, UTC where it names no zone; None for what is no such date.
+    """The last moment that a W3C date, or one of a feed, covers, UTC where it names no zone; None for anything else.
 
     ``2026-01-02`` may mean any time of that day, so it gives the end of the day.
     """
     found = _W3C.fullmatch(text)
     if found is None:
-        return None
+        return _feed_date(text)
     part = {name: int(value) for name, value in found.groupdict().items() if value and name != "zone"}
     try:
         start = datetime(
@@ -169,6 +275,14 @@ def changed_by(text: str) -> datetime | None:
         return start + _span(part)
     except (ValueError, OverflowError):
         return None
+
+
+def _feed_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def _span(part: dict[str, int]) -> timedelta:

@@ -27,7 +27,7 @@ LoadAsset = Callable[[AssetColumn, "Partition"], object]
 
 def not_in_a_run(column: AssetColumn, partition: Partition) -> object:
     """Where there is no run, nobody loads assets."""
-    raise NeedsRunError(f"The URLs of {partition} are in the asset {column.name}, which only a run loads")
+    raise NeedsRunError(f"The URLs of {partition} are in the asset {column.name}, which only a run can load")
 
 
 def read_source(source: UrlSource, partition: Partition, load: LoadAsset = not_in_a_run) -> list[str]:
@@ -39,7 +39,7 @@ def read_source(source: UrlSource, partition: Partition, load: LoadAsset = not_i
     urls = _evaluate(source, partition, load)
     for url in urls:
         if not isinstance(url, str):
-            raise UrlSourceError(f"A URL source must give strings, but gave {type(url).__name__}: {url!r:.80}")
+            raise UrlSourceError(f"A URL source must return strings, but returned {type(url).__name__}: {url!r:.80}")
     return urls
 
 
@@ -82,5 +82,5 @@ def is_shared(source: UrlSource) -> bool:
 def _call(source: Callable[..., Given], partition: Partition) -> Given:
     given = source(partition) if wants_partition(source) else source()
     if isinstance(given, str):
-        raise TypeError(f"it must give a list of URLs, but gave the single string {given!r:.80}")
+        raise TypeError(f"it must return a list of URLs, but returned the single string {given!r:.80}")
     return given

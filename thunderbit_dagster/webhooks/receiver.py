@@ -24,11 +24,11 @@ from thunderbit_dagster.api.signatures import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from thunderbit_dagster.ledger.records import Notified
 from thunderbit_dagster.resource import INTENT_PARAMETER
 from thunderbit_dagster.webhooks.report import Reporter
-from thunderbit_dagster.webhooks.verify import Rules, Seen, Verdict, judge, read_delivery
+from thunderbit_dagster.webhooks.verify import DeliveryRules, DeliveryVerdict, Seen, judge_delivery, read_delivery
 
 DEFAULT_PATH: Final = "/webhooks/thunderbit"
 HEALTH_PATH: Final = "/healthz"
-MAX_BODY: Final = 64 * 1024
+_MAX_BODY: Final = 64 * 1024
 """Bytes of a delivery. A payload holds no rows and takes some 300."""
 RETRY_AFTER: Final = 10
 QUIET_SECONDS: Final = 10.0
@@ -53,10 +53,10 @@ class Receiver:
         clock: Unix time in seconds.
     """
 
-    rules: Rules
+    rules: DeliveryRules
     reporter: Reporter
     path: str = DEFAULT_PATH
-    max_body: int = MAX_BODY
+    max_body: int = _MAX_BODY
     clock: Callable[[], float] = time.time
     counts: Counter[str] = field(default_factory=Counter)
     seen: Seen = field(default_factory=Seen)
@@ -93,16 +93,16 @@ class Receiver:
             return self._refuse("too large", 413)
         except ClientDisconnect:
             return self._refuse("cut off", 400)
-        verdict = judge(
+        verdict = judge_delivery(
             self.rules,
             body,
             signature=request.headers.get(SIGNATURE_HEADER, ""),
             timestamp=request.headers.get(TIMESTAMP_HEADER, ""),
             now=self.clock(),
         )
-        if verdict is Verdict.FORGED:
+        if verdict is DeliveryVerdict.FORGED:
             return self._refuse(verdict.value, 401)
-        if verdict is Verdict.STALE:
+        if verdict is DeliveryVerdict.STALE:
             # A late retry is acknowledged, for trying again would not help; as it may be a replay, it changes nothing.
             return self._refuse(verdict.value, 204)
         return self._take(body, request.query_params.get(INTENT_PARAMETER))
@@ -121,7 +121,7 @@ class Receiver:
         try:
             calls = read_delivery(body, intent=intent, legacy=self.rules.legacy, now=self.clock())
         except ProtocolError:
-            return self._refuse("names no job", 204)
+            return self._refuse("does not name a job", 204)
         new = [call for call in calls if call not in self.seen]
         if not new:
             self.counts["duplicate"] += 1

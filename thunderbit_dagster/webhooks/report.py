@@ -15,27 +15,27 @@ from typing import Final
 import dagster as dg
 from typing_extensions import Self
 
-from thunderbit_dagster.ledger.notices import NOTICES_KEY
+from thunderbit_dagster.ledger.asset_events import Metadata
+from thunderbit_dagster.ledger.notifications import WEBHOOKS_KEY
 from thunderbit_dagster.ledger.records import Notified, to_metadata
-from thunderbit_dagster.publishing import Metadata
 
 QUEUE_CALLS: Final = 1_000
-RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+_RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Pauses before the event log is tried again."""
 DRAIN_SECONDS: Final = 10.0
 """How long the end waits for what was already acknowledged."""
 
 log = logging.getLogger("thunderbit_dagster.webhooks")
 
-Report = Callable[[Notified], None]
+ReportNotification = Callable[[Notified], None]
 
 
-def report_to(instance: dg.DagsterInstance) -> Report:
+def report_to(instance: dg.DagsterInstance) -> ReportNotification:
     """Reports calls to a Dagster instance, as observations on the asset ``thunderbit/webhooks``."""
 
     def report(call: Notified) -> None:
         metadata: Metadata = {"job": call.job, "status": call.status, **to_metadata(call)}
-        instance.report_runless_asset_event(dg.AssetObservation(asset_key=NOTICES_KEY, metadata=dict(metadata)))
+        instance.report_runless_asset_event(dg.AssetObservation(asset_key=WEBHOOKS_KEY, metadata=dict(metadata)))
 
     return report
 
@@ -52,9 +52,9 @@ class Reporter:
         drain_seconds: How long the end waits for calls that were taken.
     """
 
-    report: Report
+    report: ReportNotification
     capacity: int = QUEUE_CALLS
-    pauses: Sequence[float] = RETRY_SECONDS
+    pauses: Sequence[float] = _RETRY_SECONDS
     drain_seconds: float = DRAIN_SECONDS
     reported: int = 0
     dropped: int = 0
@@ -79,7 +79,7 @@ class Reporter:
             self._waiting.put(None, timeout=self.drain_seconds)
         self._thread.join(max(0.0, stop_by - time.monotonic()))
         if self._thread.is_alive():
-            log.error("webhook calls that were taken could not be reported in time; polling will find their jobs")
+            log.error("accepted webhook calls could not be reported in time; polling will find their jobs")
 
     @property
     def waiting(self) -> int:

@@ -18,7 +18,7 @@ import uvicorn
 from typing_extensions import Self
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from thunderbit_dagster.listening import listen
+from thunderbit_dagster.serving import listen
 from thunderbit_dagster.webhooks.receiver import Receiver
 
 DEFAULT_PORT: Final = 8720

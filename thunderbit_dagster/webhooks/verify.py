@@ -16,7 +16,7 @@ from thunderbit_dagster.api.parsing import decode_json, parse_job, parse_notific
 from thunderbit_dagster.api.signatures import is_fresh, sign_legacy, verify
 from thunderbit_dagster.ledger.records import Notified
 
-TOLERANCE: Final = 2_700.0
+_TOLERANCE: Final = 2_700.0
 """The API's last retry comes 43 minutes after the first try, and perhaps with the first try's timestamp."""
 MAX_SECRETS: Final = 2
 SEEN_CALLS: Final = 10_000
@@ -24,7 +24,7 @@ SEEN_CALLS: Final = 10_000
 _INTENT = re.compile(r"[0-9a-f]{16}")
 
 
-class Verdict(str, Enum):
+class DeliveryVerdict(str, Enum):
     """What a signature proves."""
 
     GENUINE = "genuine"
@@ -33,7 +33,7 @@ class Verdict(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class DeliveryRules:
     """What is believed.
 
     Args:
@@ -49,21 +49,21 @@ class Rules:
 
     secrets: tuple[str, ...] = field(default=(), repr=False)
     legacy: bool = False
-    tolerance: float = TOLERANCE
+    tolerance: float = _TOLERANCE
     unsigned: bool = False
 
     def __post_init__(self) -> None:
         if not self.unsigned and not any(self.secrets):
-            raise ValueError("a secret is needed: without one, anybody could send deliveries")
+            raise ValueError("a secret is required: without one, anybody could send deliveries")
         if self.unsigned and any(self.secrets):
-            raise ValueError("secrets are given, and signatures are not to be checked: choose one")
+            raise ValueError("secrets are given, but signature checks are turned off: use only one of them")
         if len(self.secrets) > MAX_SECRETS:
-            raise ValueError(f"at most {MAX_SECRETS} secrets: the new one and the one that it replaces")
+            raise ValueError(f"at most {MAX_SECRETS} secrets are allowed: the new one and the one that it replaces")
         if self.tolerance <= 0:
             raise ValueError("the tolerance must be positive")
 
 
-def judge(rules: Rules, body: bytes, *, signature: str, timestamp: str, now: float) -> Verdict:
+def judge_delivery(rules: DeliveryRules, body: bytes, *, signature: str, timestamp: str, now: float) -> DeliveryVerdict:
     """Whether a delivery is believed. Every wrong signature takes the same time.
 
     Args:
@@ -74,15 +74,15 @@ def judge(rules: Rules, body: bytes, *, signature: str, timestamp: str, now: flo
         now: Our clock, a Unix time in seconds.
     """
     if rules.unsigned:
-        return Verdict.GENUINE
+        return DeliveryVerdict.GENUINE
     if rules.legacy:
-        return Verdict.GENUINE if _is_legacy(rules, body, signature) else Verdict.FORGED
+        return DeliveryVerdict.GENUINE if _is_legacy(rules, body, signature) else DeliveryVerdict.FORGED
     if not verify(rules.secrets, body, signature=signature, timestamp=timestamp):
-        return Verdict.FORGED
-    return Verdict.GENUINE if is_fresh(timestamp, now=now, tolerance=rules.tolerance) else Verdict.STALE
+        return DeliveryVerdict.FORGED
+    return DeliveryVerdict.GENUINE if is_fresh(timestamp, now=now, tolerance=rules.tolerance) else DeliveryVerdict.STALE
 
 
-def _is_legacy(rules: Rules, body: bytes, signature: str) -> bool:
+def _is_legacy(rules: DeliveryRules, body: bytes, signature: str) -> bool:
     given = signature.encode("utf-8", "surrogateescape")
     matches = [hmac.compare_digest(given, sign_legacy(one, body).encode()) for one in rules.secrets if one]
     return any(matches)

@@ -5,17 +5,17 @@ can be tried, and tested, without the network.
 """
 
 from thunderbit_dagster.emulator.site.app import create_app
-from thunderbit_dagster.emulator.site.catalog import FAILURES, GROUPS, REDIRECTS, REVISIONS, Failure, urls
-from thunderbit_dagster.emulator.site.server import Site, serve
+from thunderbit_dagster.emulator.site.catalog import FAILURES, GROUPS, REDIRECTS, REVISIONS, SiteFailure, urls
+from thunderbit_dagster.emulator.site.server import Site, serve_site
 
 __all__ = [
     "FAILURES",
     "GROUPS",
     "REDIRECTS",
     "REVISIONS",
-    "Failure",
     "Site",
+    "SiteFailure",
     "create_app",
-    "serve",
+    "serve_site",
     "urls",
 ]

@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from thunderbit_dagster.emulator.site.catalog import FAILURES, GROUPS, REDIRECTS, Failure
+from thunderbit_dagster.emulator.site.catalog import FAILURES, GROUPS, REDIRECTS, SiteFailure
 from thunderbit_dagster.emulator.site.images import tide_curve
-from thunderbit_dagster.emulator.site.pages import Page, load_pages
+from thunderbit_dagster.emulator.site.pages import SitePage, load_pages
 
 # Longer than the longest `timeout` a distill request may carry (60 s).
 SLOW_SECONDS = 90.0
 
-Answer = Callable[[Request], Awaitable[Response]]
+SiteAnswer = Callable[[Request], Awaitable[Response]]
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -55,7 +55,7 @@ def create_app(*, revision: int = 1, slow_seconds: float = SLOW_SECONDS) -> Star
     return Starlette(routes=routes)
 
 
-async def _answer(request: Request, *, pages: Mapping[str, Page], slow_seconds: float) -> Response:
+async def _answer(request: Request, *, pages: Mapping[str, SitePage], slow_seconds: float) -> Response:
     path = request.path_params["path"]
     if path in REDIRECTS:
         permanent = REDIRECTS[path] in pages
@@ -67,12 +67,12 @@ async def _answer(request: Request, *, pages: Mapping[str, Page], slow_seconds: 
     return _problem(request, 404)
 
 
-async def _fail(request: Request, failure: Failure, slow_seconds: float) -> Response:
-    if failure is Failure.EMPTY:
+async def _fail(request: Request, failure: SiteFailure, slow_seconds: float) -> Response:
+    if failure is SiteFailure.EMPTY:
         return HTMLResponse("")
-    if failure is Failure.PDF:
+    if failure is SiteFailure.PDF:
         return Response(_PDF, media_type="application/pdf")
-    if failure is Failure.SLOW:
+    if failure is SiteFailure.SLOW:
         return await _late(request, slow_seconds)
     status, headers = _STATUSES[failure]
     return _problem(request, status, headers)
@@ -86,12 +86,12 @@ async def _late(request: Request, seconds: float) -> Response:
     return _message(request, 200, "Live levels", "The gauge took its time: 2.31 m above chart datum.")
 
 
-_STATUSES: Mapping[Failure, tuple[int, Mapping[str, str]]] = {
-    Failure.MISSING: (404, {}),
-    Failure.GONE: (410, {}),
-    Failure.ERROR: (500, {}),
-    Failure.UNAVAILABLE: (503, {"Retry-After": "120"}),
-    Failure.FORBIDDEN: (403, {}),
+_STATUSES: Mapping[SiteFailure, tuple[int, Mapping[str, str]]] = {
+    SiteFailure.MISSING: (404, {}),
+    SiteFailure.GONE: (410, {}),
+    SiteFailure.ERROR: (500, {}),
+    SiteFailure.UNAVAILABLE: (503, {"Retry-After": "120"}),
+    SiteFailure.FORBIDDEN: (403, {}),
 }
 
 _PROBLEMS: Mapping[int, tuple[str, str]] = {
@@ -115,7 +115,7 @@ def _message(
     return HTMLResponse(html, status, headers)
 
 
-def _render_page(request: Request, page: Page, pages: Mapping[str, Page]) -> Response:
+def _render_page(request: Request, page: SitePage, pages: Mapping[str, SitePage]) -> Response:
     siblings = [other for other in pages.values() if other.group == page.group]
     html = _TEMPLATES.get_template(f"{page.group}.html").render(
         _chrome(request), page=page, siblings=siblings, related=_related(page, siblings)
@@ -124,13 +124,13 @@ def _render_page(request: Request, page: Page, pages: Mapping[str, Page]) -> Res
     return Response(html.encode(page.charset), media_type=f"text/html; charset={page.charset}")
 
 
-def _related(page: Page, siblings: list[Page]) -> list[Page]:
+def _related(page: SitePage, siblings: list[SitePage]) -> list[SitePage]:
     """The three pages that follow in the group, from the start again after the last."""
     after = siblings.index(page) + 1
     return [*siblings[after:], *siblings[: after - 1]][:3]
 
 
-async def _index(request: Request, *, pages: Mapping[str, Page]) -> Response:
+async def _index(request: Request, *, pages: Mapping[str, SitePage]) -> Response:
     group = request.path_params.get("group", "")
     if group and group not in GROUPS:
         return _problem(request, 404)
@@ -152,11 +152,11 @@ def _chrome(request: Request) -> dict[str, object]:
 
 
 async def _robots(request: Request) -> Response:
-    closed = "".join(f"Disallow: /{path}\n" for path, kind in FAILURES.items() if kind is Failure.FORBIDDEN)
+    closed = "".join(f"Disallow: /{path}\n" for path, kind in FAILURES.items() if kind is SiteFailure.FORBIDDEN)
     return PlainTextResponse(f"User-agent: *\n{closed}\nSitemap: {request.base_url}sitemap.xml\n")
 
 
-async def _sitemap(request: Request, *, pages: Mapping[str, Page]) -> Response:
+async def _sitemap(request: Request, *, pages: Mapping[str, SitePage]) -> Response:
     """All pages as XML, or those of one group, compressed as a file is."""
     group = request.path_params.get("group")
     if group is not None and group not in GROUPS:

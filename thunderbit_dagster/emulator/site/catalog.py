@@ -9,7 +9,7 @@ GROUPS = ("guides", "reference", "changelog", "products")
 REVISIONS = (1, 2)
 
 
-class Failure(str, Enum):
+class SiteFailure(str, Enum):
     """How a page fails; the value is a word for logs and test names."""
 
     MISSING = "missing"  # 404
@@ -23,16 +23,16 @@ class Failure(str, Enum):
     LOOP = "loop"  # 302 to a page that points back
 
 
-FAILURES: Mapping[str, Failure] = {
-    "guides/winch-control": Failure.MISSING,
-    "guides/mooring-loads": Failure.EMPTY,
-    "guides/harbour-survey.pdf": Failure.PDF,
-    "reference/legacy-client": Failure.GONE,
-    "reference/live-levels": Failure.SLOW,
-    "changelog/0.3.1": Failure.ERROR,
-    "changelog/nightly": Failure.LOOP,
-    "products/kelp-radar": Failure.UNAVAILABLE,
-    "products/dealer-prices": Failure.FORBIDDEN,
+FAILURES: Mapping[str, SiteFailure] = {
+    "guides/winch-control": SiteFailure.MISSING,
+    "guides/mooring-loads": SiteFailure.EMPTY,
+    "guides/harbour-survey.pdf": SiteFailure.PDF,
+    "reference/legacy-client": SiteFailure.GONE,
+    "reference/live-levels": SiteFailure.SLOW,
+    "changelog/0.3.1": SiteFailure.ERROR,
+    "changelog/nightly": SiteFailure.LOOP,
+    "products/kelp-radar": SiteFailure.UNAVAILABLE,
+    "products/dealer-prices": SiteFailure.FORBIDDEN,
 }
 
 # The second path of the loop is reachable by redirect only and in no list of URLs.

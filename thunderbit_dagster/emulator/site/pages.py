@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from thunderbit_dagster.emulator.site.tables import tide_table
 
-CONTENT = Path(__file__).parent / "content"
+SITE_CONTENT = Path(__file__).parent / "content"
 REMOVED: Mapping[int, frozenset[str]] = {1: frozenset(), 2: frozenset({"products/tide-clock"})}
 
 _ADMONITION = re.compile(r"<blockquote>\n<p>\[!(\w+)\]\s*(.*?)</blockquote>", re.DOTALL)
@@ -24,7 +24,7 @@ _FIGURE = re.compile(r'<p>(<img [^>]*?alt="([^"]*)"[^>]*>)</p>')
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SitePage:
     """One good page. `path` has no leading slash; `meta` holds the lines above the text."""
 
     path: str
@@ -49,7 +49,7 @@ class Page:
 
 
 @cache
-def load_pages(revision: int = 1) -> Mapping[str, Page]:
+def load_pages(revision: int = 1) -> Mapping[str, SitePage]:
     """The good pages of a revision by path, without the redirects and the failing ones.
 
     Raises:
@@ -57,26 +57,26 @@ def load_pages(revision: int = 1) -> Mapping[str, Page]:
     """
     if revision not in REMOVED:
         raise ValueError(f"revision must be one of {sorted(REMOVED)}, not {revision}")
-    pages: dict[str, Page] = {}
+    pages: dict[str, SitePage] = {}
     for number in range(1, revision + 1):
-        pages.update((page.path, page) for page in _read_folder(CONTENT / f"revision-{number}"))
+        pages.update((page.path, page) for page in _read_folder(SITE_CONTENT / f"revision-{number}"))
     return MappingProxyType({path: pages[path] for path in sorted(pages.keys() - REMOVED[revision])})
 
 
-def _read_folder(folder: Path) -> Iterator[Page]:
+def _read_folder(folder: Path) -> Iterator[SitePage]:
     for file in sorted(folder.rglob("*.md")):
         path = file.relative_to(folder).with_suffix("").as_posix()
-        yield parse_page(path, file.read_text(encoding="utf-8"))
+        yield parse_site_page(path, file.read_text(encoding="utf-8"))
 
 
-def parse_page(path: str, text: str) -> Page:
+def parse_site_page(path: str, text: str) -> SitePage:
     """Splits a content file at its first `---` line and renders the Markdown below it."""
     head, _, body = text.partition("\n---\n")
     meta: defaultdict[str, list[str]] = defaultdict(list)
     for line in head.splitlines():
         key, _, value = line.partition(": ")
         meta[key].append(value.strip())
-    return Page(path, {key: tuple(values) for key, values in meta.items()}, render_markdown(body))
+    return SitePage(path, {key: tuple(values) for key, values in meta.items()}, render_markdown(body))
 
 
 def render_markdown(text: str) -> str:

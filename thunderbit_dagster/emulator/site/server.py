@@ -9,10 +9,10 @@ from typing_extensions import Self
 
 from thunderbit_dagster.emulator.site.app import SLOW_SECONDS, create_app
 from thunderbit_dagster.emulator.site.catalog import urls
-from thunderbit_dagster.listening import listen
+from thunderbit_dagster.serving import listen
 
 
-def serve(host: str = "127.0.0.1", port: int = 8710, *, revision: int = 1) -> None:
+def serve_site(host: str = "127.0.0.1", port: int = 8710, *, revision: int = 1) -> None:
     """Serves the site until interrupted.
 
     Raises:

@@ -1,0 +1,1 @@
+"""This package in a running Dagster."""

@@ -1,0 +1,1 @@
+"""Code locations of a given size."""

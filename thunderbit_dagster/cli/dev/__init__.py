@@ -1,0 +1,1 @@
+"""``thunderbit-dagster dev`` and ``demo``."""

@@ -1,0 +1,1 @@
+"""``thunderbit-dagster jobs``."""
