@@ -54,9 +54,21 @@ class Deployment:
             time.sleep(LOOK_SECONDS)
 
     def last_words(self) -> str:
-        """The ends of all logs, and the runs."""
+        """The ends of all logs, the runs, and why runs have failed."""
         logs = [f"== {log.name}\n{log.read_text(errors='replace')[-1500:]}" for log in sorted(self.home.glob("*.log"))]
-        return "\n".join([*logs, *(f"{run.run_id} {run.job_name} {run.status}" for run in self.instance.get_runs())])
+        runs = self.instance.get_runs()
+        return "\n".join(
+            [
+                *logs,
+                *(f"{run.run_id} {run.job_name} {run.status}" for run in runs),
+                *(self._why_failed(run) for run in runs if run.status is dg.DagsterRunStatus.FAILURE),
+            ]
+        )
+
+    def _why_failed(self, run: dg.DagsterRun) -> str:
+        failures = [one for one in self.instance.all_logs(run.run_id) if one.dagster_event and one.is_dagster_event]
+        words = [one.dagster_event.step_failure_data.error for one in failures if one.dagster_event.is_step_failure]
+        return "\n".join([f"== {run.job_name} {run.run_id}", *(str(error)[:3000] for error in words)])
 
     def start_worker(self, name: str) -> None:
         """One more Celery worker, with a request budget of its own, as on a machine of its own."""
