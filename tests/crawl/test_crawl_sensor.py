@@ -145,6 +145,20 @@ def test_a_collect_run_that_fails_is_tried_three_times_with_growing_pauses(line,
     assert not docs.tick().run_requests
 
 
+def test_a_sensor_that_waits_to_collect_again_says_so(line, pages, tmp_path):
+    docs = line(pages.urls(1))
+    docs.submit()
+    docs.until_jobs_end()
+    obstacle = tmp_path / "data" / docs.crawl.name / "succeeded" / "urls=all"
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_text("")
+    [run] = docs.tick_and_launch(after=ALWAYS_DUE)
+    assert not run.success
+    waiting = docs.tick(after=-ALWAYS_DUE).skip_message
+    assert waiting.startswith("No batch job is open. Collecting 1 partition(s) failed (see the collect runs)")
+    assert "the next try is in 0:0" in waiting
+
+
 def unfinished_run(docs, request):
     """The run of a request, queued or started by a daemon and never ended."""
     job = docs.repository.get_job(request.job_name)

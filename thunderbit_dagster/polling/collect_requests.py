@@ -82,10 +82,20 @@ def _patience(crawl_jobs: CrawlJobs, one: OpenSubmission) -> float:
 
 
 def _may_try(failures: list[float], now: float) -> bool:
+    return len(failures) < MAX_ATTEMPTS and now >= _next_try(failures)
+
+
+def _next_try(failures: list[float]) -> float:
     if not failures:
-        return True
-    pause = _RETRY_SECONDS * RETRY_GROWTH ** (len(failures) - 1)
-    return len(failures) < MAX_ATTEMPTS and now >= failures[-1] + pause
+        return 0.0
+    return failures[-1] + _RETRY_SECONDS * RETRY_GROWTH ** (len(failures) - 1)
+
+
+def retries(crawl_jobs: CrawlJobs, runs: PastRuns, now: float) -> list[float]:
+    """When submissions whose collect run failed are collected again: Unix times yet to come."""
+    waiting = [runs.failures.get(one.sealed.submission_id, []) for one in crawl_jobs.ready]
+    times = [_next_try(failures) for failures in waiting if 0 < len(failures) < MAX_ATTEMPTS]
+    return [at for at in times if at > now]
 
 
 def given_up(crawl_jobs: CrawlJobs, runs: PastRuns) -> list[OpenSubmission]:

@@ -24,10 +24,12 @@ from thunderbit_dagster.ledger.records import KeyRefused, Progress, to_metadata
 from thunderbit_dagster.polling.cancelled_runs import jobs_of_cancelled_runs
 from thunderbit_dagster.polling.collect_requests import (
     CollectRequest,
+    PastRuns,
     collect_requests,
     collectable,
     first_requests,
     given_up,
+    retries,
 )
 from thunderbit_dagster.polling.collect_runs import collect_run_request, past_runs
 from thunderbit_dagster.polling.cursor import Cursor, pack_marks, read_cursor
@@ -332,16 +334,22 @@ class Tick:
     def _result(self, found: OpenCrawls, polled: Polled) -> dg.SensorResult:
         events = [*self._observations(found, polled.changes), *polled.found]
         requests: list[tuple[Crawl, CollectRequest]] = []
+        retries_at: list[float] = []
         left = dict(found.by_name)
         for crawl in self.crawls:
             crawl_jobs = found.by_name[crawl.name]
             if crawl_jobs.ready:
-                wanted, left[crawl.name] = self._collect_requests(crawl, crawl_jobs)
+                # A submission may be sealed again while a run is collecting it, and with jobs that it had not before.
+                since = min(one.known_since for one in crawl_jobs.open)
+                runs = past_runs(self.context.instance, crawl, since, self.now)
+                left[crawl.name] = self._without_hopeless(crawl, crawl_jobs, runs)
+                wanted = collect_requests(crawl, collectable(crawl_jobs, runs, self.now), runs)
                 requests += [(crawl, request) for request in wanted]
+                retries_at += retries(crawl_jobs, runs, self.now)
         self._remember(polled.cursor, replace(found, by_name=left))
-        if runs := [collect_run_request(crawl, request) for crawl, request in first_requests(requests)]:
-            return dg.SensorResult(run_requests=runs, asset_events=events)
-        return dg.SensorResult(skip_reason=self._summary(found), asset_events=events)
+        if requested := [collect_run_request(crawl, request) for crawl, request in first_requests(requests)]:
+            return dg.SensorResult(run_requests=requested, asset_events=events)
+        return dg.SensorResult(skip_reason=self._summary(found, retries_at), asset_events=events)
 
     def _observations(self, found: OpenCrawls, changes: Sequence[Progress]) -> Iterator[dg.AssetObservation]:
         for crawl in self.crawls:
@@ -353,11 +361,8 @@ class Tick:
                     )
                     yield progress_observation(crawl, partition, progress)
 
-    def _collect_requests(self, crawl: Crawl, crawl_jobs: CrawlJobs) -> tuple[list[CollectRequest], CrawlJobs]:
-        """The runs to ask for, and what is left to look after when some submissions are given up."""
-        # A submission may be sealed again while a run is collecting it, and with jobs that it had not before.
-        since = min(one.known_since for one in crawl_jobs.open)
-        runs = past_runs(self.context.instance, crawl, since, self.now)
+    def _without_hopeless(self, crawl: Crawl, crawl_jobs: CrawlJobs, runs: PastRuns) -> CrawlJobs:
+        """What is left to look after when the submissions are given up whose collection failed too often."""
         hopeless = given_up(crawl_jobs, runs)
         for one in hopeless:
             self.context.log.error(
@@ -367,8 +372,7 @@ class Tick:
                 len(runs.failures[one.sealed.submission_id]),
                 crawl.key("succeeded").to_user_string(),
             )
-        requests = collect_requests(crawl, collectable(crawl_jobs, runs, self.now), runs)
-        return requests, crawl_jobs.without(hopeless, self.now)
+        return crawl_jobs.without(hopeless, self.now)
 
     def _remember(self, cursor: Cursor, found: OpenCrawls) -> None:
         # Storage ids are those of one log: what is settled need not be read again for crawls that hold nothing back.
@@ -377,9 +381,16 @@ class Tick:
         marks = pack_marks(low, [name for name, jobs in found.by_name.items() if jobs.blocked])
         self.context.update_cursor(cursor.model_copy(update={"low": marks}).model_dump_json())
 
-    def _summary(self, found: OpenCrawls) -> str:
+    def _summary(self, found: OpenCrawls, retries_at: Sequence[float]) -> str:
         waiting = [job for job in found.expected_jobs if not job.ended]
-        if not waiting:
-            return "No batch job is open."
-        seconds = max(0.0, min(next_poll(job, self.now) for job in waiting) - self.now)
-        return f"{len(waiting)} batch job(s) are open; the next is asked in {timedelta(seconds=round(seconds))}."
+        jobs = "No batch job is open."
+        if waiting:
+            soonest = self._in(min(next_poll(job, self.now) for job in waiting))
+            jobs = f"{len(waiting)} batch job(s) are open; the next is asked in {soonest}."
+        if not retries_at:
+            return jobs
+        failed = f"Collecting {len(retries_at)} partition(s) failed (see the collect runs)"
+        return f"{jobs} {failed}; the next try is in {self._in(min(retries_at))}."
+
+    def _in(self, at: float) -> timedelta:
+        return timedelta(seconds=round(max(0.0, at - self.now)))
