@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 MINORS = (10, 11, 12, 13)
 RESOLUTIONS = ("lowest-direct", "highest")
-EXTRAS = ("bench", "check", "dev", "distributed", "emulator", "polars", "test", "webhooks")
+EXTRAS = ("bench", "check", "dev", "distributed", "emulator", "polars", "redis", "test", "webhooks")
 IN_WHEEL = (
     "thunderbit_dagster/py.typed",
     "thunderbit_dagster/emulator/site/templates/page.html",

@@ -24,6 +24,7 @@ from thunderbit_dagster.api.account import (
     LOOPBACK_HOSTS,
     MAX_RESPONSE_BYTES,
     checked_base_url,
+    checked_budget_url,
     checked_key,
 )
 from thunderbit_dagster.api.codes import plan_of
@@ -74,6 +75,13 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
         ge=1,
         description="The plan's limit (free 10, pro 100, enterprise 1000), shared by all processes on a machine.",
         examples=[10, 100, 1000],
+    )
+    budget_url: str | None = Field(
+        default=None,
+        description="A Redis database that keeps the request budget for all machines that name it; without one, each "
+        "machine counts alone.",
+        examples=["redis://redis.internal:6379/2"],
+        repr=False,
     )
     request_timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False, description="Seconds for one HTTP request.")
     max_response_bytes: int = Field(
@@ -130,6 +138,11 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
             return given
         raise ValueError(f"must be an http or https URL with a host, not {shown(given)}")
 
+    @field_validator("budget_url")
+    @classmethod
+    def _usable_budget(cls, given: str | None) -> str | None:
+        return None if given is None else _configured(checked_budget_url, given)
+
     # The last, so that it stands around the others.
     @field_validator("*", mode="wrap")
     @classmethod
@@ -158,6 +171,7 @@ class ThunderbitResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # 
             self.api_key,
             base_url=self.base_url,
             requests_per_minute=self.requests_per_minute,
+            budget_url=self.budget_url,
             request_timeout=self.request_timeout if request_timeout is None else request_timeout,
             max_wait=max_wait,
             retry=retry,

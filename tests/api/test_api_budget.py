@@ -31,10 +31,10 @@ from thunderbit_dagster.api.budget import (
     fresh,
     learn,
     load_window,
-    private_directory,
     roll,
     take,
 )
+from thunderbit_dagster.api.shared_budget import private_directory
 
 NOW = 1_700_000_000.0
 
@@ -323,7 +323,7 @@ def _worker(directory: str, account: str, ready: object, results: object) -> Non
 
 def test_four_processes_take_exactly_the_slots_there_are(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["thunderbit_dagster.api.budget"])
+    context.set_forkserver_preload(["thunderbit_dagster.api.shared_budget"])
     ready, results = context.Barrier(4), context.Queue()
     workers = [context.Process(target=_worker, args=(str(tmp_path), "acc", ready, results)) for _ in range(4)]
     for worker in workers:

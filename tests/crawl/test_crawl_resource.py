@@ -1,7 +1,9 @@
 """`ThunderbitResource` alone, in an asset of the user's own."""
 
 import dagster as dg
+import pytest
 from crawl_world import resource
+from ports import free_port
 
 from thunderbit_dagster import Distill, Extract, ThunderbitResource
 from thunderbit_dagster.emulator import Emulator
@@ -80,3 +82,25 @@ def test_the_connections_are_closed_after_the_run(instance, emulator, pages):
 
     dg.materialize([my_closed_page], instance=instance, resources={"thunderbit": resource(emulator)})
     assert opened[0]._http.is_closed
+
+
+@pytest.mark.parametrize("url", ["http://redis:6379", "redis://", "redis:6379", "redis://[", ""])
+def test_a_budget_that_is_not_in_redis_is_refused_where_it_is_set(url):
+    with pytest.raises(ValueError, match="budget_url"):
+        ThunderbitResource(api_key="tb_0", budget_url=url)
+
+
+def test_the_password_of_the_budget_is_not_shown():
+    thunderbit = ThunderbitResource(api_key="tb_0", budget_url="redis://:swordfish@redis:6379/2")
+    assert "swordfish" not in repr(thunderbit)
+    with pytest.raises(ValueError, match="Redis") as refused:
+        ThunderbitResource(api_key="tb_0", budget_url="http://:swordfish@redis:6379/2")
+    assert "swordfish" not in str(refused.value)
+
+
+def test_a_redis_that_is_gone_leaves_the_budget_of_the_machine(emulator, pages, caplog):
+    thunderbit = resource(emulator, budget_url=f"redis://127.0.0.1:{free_port()}/0")
+    job = thunderbit.submit_distill(pages.urls(1))
+    thunderbit.client.close()
+    assert job.ref.id
+    assert "this machine counts alone" in caplog.text

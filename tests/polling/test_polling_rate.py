@@ -7,11 +7,11 @@ from itertools import cycle
 import pytest
 from crawl_world import PLENTY
 
-from thunderbit_dagster.api.budget import SharedBudget
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import PLANS
 from thunderbit_dagster.api.errors import BudgetExceededError
 from thunderbit_dagster.api.requests import Distill
+from thunderbit_dagster.api.shared_budget import SharedBudget
 from thunderbit_dagster.emulator import Emulator
 
 JOBS = 20

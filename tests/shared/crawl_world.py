@@ -45,9 +45,9 @@ _names = itertools.count(1)
 _paths = itertools.count(1)
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Return as soon as the condition holds."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the awaited condition did not come about"
         time.sleep(0.005)

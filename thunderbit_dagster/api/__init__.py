@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thunderbit_dagster.api.account import DEFAULT_BASE_URL
-    from thunderbit_dagster.api.budget import Budget, MemoryBudget, RateLimit, SharedBudget
+    from thunderbit_dagster.api.budget import Budget, MemoryBudget, RateLimit
     from thunderbit_dagster.api.client import ThunderbitClient
     from thunderbit_dagster.api.codes import (
         DEFAULT_EXTRACT_BATCH_URLS,
@@ -163,7 +163,7 @@ _HOMES = {
     "RowError": "models",
     "RowStatus": "codes",
     "ServerError": "errors",
-    "SharedBudget": "budget",
+    "SharedBudget": "shared_budget",
     "TargetError": "errors",
     "ThunderbitClient": "client",
     "ThunderbitError": "errors",

@@ -14,6 +14,8 @@ MAX_RESPONSE_BYTES: Final = 128 * 2**20
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 """The names of this machine."""
 
+REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+
 
 def checked_key(api_key: object) -> str:
     """The key itself, when a header can carry it.
@@ -51,3 +53,24 @@ def holds_more_than_a_place(url: str) -> bool:
     """Whether a URL has credentials, a query or a fragment."""
     parts = urlsplit(url)
     return "@" in parts.netloc or bool(parts.query or parts.fragment)
+
+
+def checked_budget_url(url: str) -> str:
+    """The URL of a Redis database.
+
+    Raises:
+        ConfigurationError: It is none; the text does not repeat it, as it may hold a password.
+    """
+    if not _names_redis(url):
+        raise ConfigurationError(
+            "budget_url must be the URL of a Redis database, such as redis://redis.internal:6379/2"
+        )
+    return url
+
+
+def _names_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in REDIS_SCHEMES and bool(parts.hostname or parts.scheme == "unix")

@@ -1,44 +1,34 @@
 """One request budget for everything that uses an account: how many requests may still go out in this window.
 
 The API allows a plan's number of requests a minute and reports the window in `X-RateLimit-Limit`,
-`X-RateLimit-Remaining` and `X-RateLimit-Reset` of every answer ("Rate limits"). `SharedBudget` keeps the
-window in a small file that all processes of a machine share; `MemoryBudget` keeps it in this process. Both move
-the same plain `Window` through the same pure functions.
+`X-RateLimit-Remaining` and `X-RateLimit-Reset` of every answer ("Rate limits"). `MemoryBudget` keeps the window in
+this process, `SharedBudget` in a file of this machine, `RedisBudget` where several machines reach it. All move the
+same plain `Window` through the same pure functions.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
-import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Final, Protocol
-
-from filelock import FileLock, Timeout
 
 from thunderbit_dagster.api.errors import ConfigurationError
 from thunderbit_dagster.api.retry import epoch
 
-log = logging.getLogger("thunderbit_dagster.api")
-
 PERIOD: Final = 60.0
 """Seconds of a window as long as the service has not named its end."""
-STATE_DIR_VARIABLE: Final = "THUNDERBIT_STATE_DIR"
+SOON: Final = 0.5
+"""Seconds after which to ask again when the window could not be looked at."""
 
 _VERSION: Final = 1
 _MAX_WAITING: Final = 1000
 _GRACE: Final = 5.0
-_STEP: Final = 0.5
 _FARTHEST: Final = 31 * 86_400.0
 _SAME_WINDOW: Final = 2.0
-_PRIVATE: Final = 0o700
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +164,7 @@ def _wait(window: Window, now: float, ahead: int) -> float:
         return window.shut - now
     until_reset = max(window.reset - now, 0.001)
     if window.remaining > 0:  # those ahead are about to take what is left
-        return min(until_reset, _STEP)
+        return min(until_reset, SOON)
     return until_reset + PERIOD * (ahead // window.limit)
 
 
@@ -192,12 +182,12 @@ def _whole(text: str | None) -> int | None:
 
 
 def dump_window(window: Window) -> str:
-    """The text of a state file."""
+    """The text under which a window is kept."""
     return json.dumps({"version": _VERSION, **asdict(window)})
 
 
 def load_window(text: str) -> Window | None:
-    """Read a state file; None when it is empty, garbage, of another version, or beyond reason."""
+    """Read a kept window; None when the text is empty, garbage, of another version, or beyond reason."""
     try:
         data = json.loads(text)
         window = Window(
@@ -213,6 +203,13 @@ def load_window(text: str) -> Window | None:
         return window if data["version"] == _VERSION and _is_sane(window) else None
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+
+
+def kept_or_fresh(text: str, limit: int, now: float) -> Window:
+    """A kept window, or a new one of ``limit`` requests when there is none or it is over for a minute or more."""
+    window = load_window(text)
+    # After an idle minute the setting counts again, so that a change of it takes effect.
+    return fresh(limit, now) if window is None or now > window.reset + PERIOD else window
 
 
 def _is_sane(window: Window) -> bool:
@@ -235,7 +232,7 @@ class MemoryBudget:
     """
 
     def __init__(self, requests_per_minute: int = 10, *, clock: Callable[[], float] = time.time) -> None:
-        _require_positive(requests_per_minute)
+        require_positive(requests_per_minute)
         self._clock = clock
         self._lock = threading.Lock()
         self._window = fresh(requests_per_minute, clock())
@@ -267,151 +264,16 @@ class MemoryBudget:
             self._window = empty(self._window, self._clock(), until)
 
 
-class SharedBudget:
-    """A budget that every process of this user on this machine shares.
-
-    The state is one file of mode 0600 in a directory of mode 0700 that belongs to the user, named by a hash
-    of the origin and the key. A file lock guards it, which the operating system frees when its holder dies.
-    Where no such directory can be had, a warning is logged and the budget holds for this process only.
-
-    Args:
-        account: Names the account without revealing it, such as `fingerprint(origin, key)`.
-        requests_per_minute: Size of a window until the service names its own.
-        directory: Where the user's own directory is made; `$THUNDERBIT_STATE_DIR`, or the system's directory
-            for temporary files, when None.
-        clock: Gives the Unix epoch in seconds.
-        lock_timeout: Seconds to wait for the lock. `acquire` then asks to come back later; the other methods
-            skip their note.
-    """
-
-    def __init__(
-        self,
-        account: str,
-        requests_per_minute: int = 10,
-        *,
-        directory: str | os.PathLike[str] | None = None,
-        clock: Callable[[], float] = time.time,
-        lock_timeout: float = 5.0,
-    ) -> None:
-        _require_positive(requests_per_minute)
-        if not account.isalnum():
-            raise ConfigurationError("account must consist of letters and digits, because it names a file")
-        self._limit = requests_per_minute
-        self._clock = clock
-        self._lock_timeout = lock_timeout
-        self._directory = Path(directory) if directory is not None else None
-        self._name = f"budget-{account}"
-        self._alone = MemoryBudget(requests_per_minute, clock=clock)
-        self._threads = threading.Lock()
-        self._warned = False
-
-    def acquire(self, ticket: str) -> float:
-        """Take a slot and return 0, or return the seconds after which to ask again with this ticket."""
-        waits = [_STEP]
-
-        def step(window: Window, now: float) -> Window:
-            after, waits[0] = take(window, now, ticket)
-            return after
-
-        return waits[0] if self._move(step) else self._alone.acquire(ticket)
-
-    def forget(self, ticket: str) -> None:
-        """Give up a place in the queue."""
-        if not self._move(lambda window, _: drop(window, ticket)):
-            self._alone.forget(ticket)
-
-    def observe(self, seen: RateLimit) -> None:
-        """Learn from the headers of an answer."""
-        if seen == RateLimit():
-            return
-        if not self._move(lambda window, now: learn(window, now, seen)):
-            self._alone.observe(seen)
-
-    def exhaust(self, until: float) -> None:
-        """Hand out nothing before `until` (epoch, s)."""
-        if not self._move(lambda window, now: empty(window, now, until)):
-            self._alone.exhaust(until)
-
-    def _move(self, step: Callable[[Window, float], Window]) -> bool:
-        """Apply a step to the shared window; False when there is no place to share one."""
-        # Between threads a lock of their own hands over at once, where that of the file is asked every 10 ms.
-        if not self._threads.acquire(timeout=self._lock_timeout):
-            self._warn_locked()
-            return True
-        try:
-            return self._move_alone(step)
-        finally:
-            self._threads.release()
-
-    def _move_alone(self, step: Callable[[Window, float], Window]) -> bool:
-        try:
-            path = private_directory(self._directory) / f"{self._name}.json"
-            lock = FileLock(path.with_suffix(".lock"), timeout=self._lock_timeout, mode=0o600)
-            with lock.acquire(poll_interval=0.01):
-                self._write(path, step(self._read(path), self._clock()))
-        except Timeout:
-            self._warn_locked()
-        except OSError as problem:
-            self._warn(problem)
-            return False
-        return True
-
-    def _read(self, path: Path) -> Window:
-        try:
-            window = load_window(path.read_text("utf-8"))
-        except (FileNotFoundError, UnicodeDecodeError):
-            window = None
-        now = self._clock()
-        # After an idle minute the setting counts again, so that a change of it takes effect.
-        return fresh(self._limit, now) if window is None or now > window.reset + PERIOD else window
-
-    def _write(self, path: Path, window: Window) -> None:
-        # In place, as a rename waits for the disk on some file systems. Readers hold the lock, and what a crash
-        # leaves half-written is read as no state.
-        text = dump_window(window).encode()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, text)
-            os.ftruncate(descriptor, len(text))
-        finally:
-            os.close(descriptor)
-
-    def _warn_locked(self) -> None:
-        log.warning("the request budget stayed locked for %.0f s", self._lock_timeout)
-
-    def _warn(self, problem: OSError) -> None:
-        if not self._warned:
-            self._warned = True
-            log.warning("the request budget is not shared with other processes: %s", problem)
-
-
-def private_directory(parent: Path | None = None) -> Path:
-    """The user's own directory, mode 0700, made when missing under `parent`.
-
-    `parent` is `$THUNDERBIT_STATE_DIR`, or the system's directory for temporary files, when None.
-
-    Raises:
-        OSError: It cannot be made, or it is a link, or someone else's.
-    """
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    root = parent or Path(os.environ.get(STATE_DIR_VARIABLE) or tempfile.gettempdir())
-    path = root / f"thunderbit-{user}"
-    path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    facts = path.lstat()
-    if not stat.S_ISDIR(facts.st_mode):
-        raise NotADirectoryError(f"{path} is not a directory of its own")
-    if hasattr(os, "getuid") and facts.st_uid != os.getuid():
-        raise PermissionError(f"{path} belongs to another user")
-    if os.name == "posix" and stat.S_IMODE(facts.st_mode) != _PRIVATE:
-        path.chmod(_PRIVATE)
-    return path
-
-
 def fingerprint(origin: str, key: str) -> str:
     """Twelve hex digits that stand for an account and do not reveal the key."""
     return hashlib.sha256(f"{origin}\0{key}".encode()).hexdigest()[:12]
 
 
-def _require_positive(requests_per_minute: int) -> None:
+def require_positive(requests_per_minute: int) -> None:
+    """Refuse a window that holds no request.
+
+    Raises:
+        ConfigurationError: It is less than 1.
+    """
     if requests_per_minute < 1:
         raise ConfigurationError(f"requests_per_minute is {requests_per_minute}; it must be at least 1")

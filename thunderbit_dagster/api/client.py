@@ -25,7 +25,7 @@ from thunderbit_dagster.api.account import (
     checked_base_url,
     checked_key,
 )
-from thunderbit_dagster.api.budget import Budget, SharedBudget, fingerprint
+from thunderbit_dagster.api.budget import Budget, fingerprint
 from thunderbit_dagster.api.codes import MAX_PAGE_SIZE
 from thunderbit_dagster.api.effects import (
     Acquire,
@@ -53,8 +53,10 @@ from thunderbit_dagster.api.models import (
 )
 from thunderbit_dagster.api.paging import IsOurs
 from thunderbit_dagster.api.protocol import CallRules, slot
+from thunderbit_dagster.api.redis_budget import RedisBudget
 from thunderbit_dagster.api.requests import Distill, Extract, Webhook
 from thunderbit_dagster.api.retry import RETRY, Event, RetryPolicy, Safety
+from thunderbit_dagster.api.shared_budget import SharedBudget
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -115,6 +117,7 @@ class ThunderbitClient:
             service may take for the page.
         transport: An httpx transport in place of the network.
         budget: A request budget in place of the one that all processes of this machine share.
+        budget_url: A Redis database that keeps the request budget for all machines that name it.
         clock: Gives the Unix epoch in seconds.
         sleep: Waits for a number of seconds.
         retry: Bounds on repeating.
@@ -137,6 +140,7 @@ class ThunderbitClient:
         request_timeout: float = 60.0,
         transport: httpx.BaseTransport | None = None,
         budget: Budget | None = None,
+        budget_url: str | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
         retry: RetryPolicy = RETRY,
@@ -156,9 +160,7 @@ class ThunderbitClient:
         """All that may stand for it: older versions went by the origin as it was spelled."""
         self._redact = redactor([key])
         self._auth = _Bearer(self.origin, key)
-        self._budget = (
-            SharedBudget(self.account_fingerprint, requests_per_minute, clock=clock) if budget is None else budget
-        )
+        self._budget = budget or _account_budget(self.account_fingerprint, requests_per_minute, budget_url, clock)
         jitter = random.SystemRandom().random
         self._rules = CallRules(retry, _checked_seconds("max_wait", max_wait), clock, jitter, (key,))
         self._sleep = sleep
@@ -481,6 +483,11 @@ def _checked_bytes(name: str, size: int) -> int:
     if size >= 1:
         return size
     raise ConfigurationError(f"{name} is {size}; it must be at least 1 byte")
+
+
+def _account_budget(account: str, requests_per_minute: int, url: str | None, clock: Callable[[], float]) -> Budget:
+    shared = SharedBudget(account, requests_per_minute, clock=clock)
+    return RedisBudget(url, account, requests_per_minute, fallback=shared) if url else shared
 
 
 def _checked_seconds(name: str, seconds: float) -> float:

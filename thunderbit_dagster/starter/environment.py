@@ -1,7 +1,7 @@
 """Settings from the environment, for code locations and the command line.
 
 ``THUNDERBIT_API_KEY`` (without it, the emulator on this machine serves), ``THUNDERBIT_BASE_URL``,
-``THUNDERBIT_REQUESTS_PER_MINUTE``, ``THUNDERBIT_DATA_URI``, ``THUNDERBIT_WEBHOOK_URL``,
+``THUNDERBIT_REQUESTS_PER_MINUTE``, ``THUNDERBIT_BUDGET_URL``, ``THUNDERBIT_DATA_URI``, ``THUNDERBIT_WEBHOOK_URL``,
 ``THUNDERBIT_WEBHOOK_SECRET``. One that is empty counts as not set.
 """
 
@@ -37,13 +37,15 @@ def resource_from_environment() -> ThunderbitResource:
             api_key=dg.EnvVar("THUNDERBIT_API_KEY"),
             base_url=_base_url() or DEFAULT_BASE_URL,
             requests_per_minute=_requests_per_minute("free"),
+            budget_url=_variable("THUNDERBIT_BUDGET_URL"),
             webhook_url=_url("THUNDERBIT_WEBHOOK_URL"),
-            webhook_secret=dg.EnvVar(SIGNING_VARIABLE) if os.environ.get(SIGNING_VARIABLE) else None,
+            webhook_secret=_variable(SIGNING_VARIABLE),
         )
     return ThunderbitResource(
         api_key=EMULATOR_KEY,
         base_url=_base_url() or emulator_base_url(EMULATOR_PORT),
         requests_per_minute=_requests_per_minute(EMULATOR_PLAN),
+        budget_url=_variable("THUNDERBIT_BUDGET_URL"),
         # Nothing is paid on the emulator, so a lost reply is worth a second submit.
         on_lost_reply="resubmit",
     )
@@ -88,6 +90,11 @@ def whole_number(variable: str, default: int) -> int:
     if not (given.isascii() and given.isdigit() and int(given)):
         raise ConfigurationError(f"{variable} is {given!r}, but must be a whole number of 1 or more")
     return int(given)
+
+
+def _variable(name: str) -> dg.EnvVar | None:
+    """A variable that may hold a secret: Dagster keeps its name alone."""
+    return dg.EnvVar(name) if os.environ.get(name) else None
 
 
 def _requests_per_minute(plan: str) -> int:
