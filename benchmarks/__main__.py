@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import loading, report
+from benchmarks import launching, loading, report
 from benchmarks.account import ALL_PLANS
 from benchmarks.accounts import ROOT, end_in_order, environment
 from benchmarks.crawling import CONTENDERS, Crawl, run_all
@@ -113,6 +113,10 @@ def collection(sizes: Sizes) -> Iterator[Record]:
         yield apart("collecting", "--rows", sizes.rows, "--body-bytes", sizes.row_bytes)
 
 
+def launch(sizes: Sizes) -> Iterator[Record]:
+    return launching.measure(sizes.rounds)
+
+
 def load(sizes: Sizes) -> Iterator[Record]:
     return loading.measure(sizes.loaded_crawls, sizes.rounds)
 
@@ -128,6 +132,7 @@ def apart(module: str, *arguments: object) -> Record:
 
 MEASUREMENTS: dict[str, Callable[[Sizes], Iterable[Record]]] = {
     "loading": load,
+    "launching": launch,
     "idle": idle,
     "ticks": ticks,
     "collection": collection,

@@ -85,6 +85,10 @@ COLLECT_COLUMNS = (
     ("memory at most", "peak_memory_mb", "MB"),
 )
 LOADING_COLUMNS = (("a new Python, start to end", "seconds", "s"), ("over bare Dagster", "ratio", "x"))
+LAUNCH_COLUMNS = (
+    ("the step of an empty asset", "dagster_seconds", "s"),
+    ("the first submit of a crawl", "first_submit_seconds", "s"),
+)
 BACKFILL_COLUMNS = (
     ("rows right", "rows.right", ""),
     ("batch jobs", "jobs", ""),
@@ -164,6 +168,7 @@ KINDS = {
     "ticks": ("A tick of the sensor, by open jobs", "jobs", TICK_COLUMNS),
     "idle": ("A tick with nothing open, by crawls", "crawls", IDLE_COLUMNS),
     "collection": ("A collect run, by rows", "rows", COLLECT_COLUMNS),
+    "launching": ("From the launch to the first submit", "way", LAUNCH_COLUMNS),
     "loading": ("Loading a code location", "what", LOADING_COLUMNS),
 }
 

@@ -1,10 +1,11 @@
 """Builds wheel and sdist, looks into both, and installs the wheel into fresh environments, where it must work.
 
-python scripts/packaging.py                 every Python from 3.10 to 3.13 on this machine
-python scripts/packaging.py 3.10 3.13       these; one that is missing is named and skipped
+python scripts/packaging.py                          every Python from 3.10 to 3.13 on this machine
+python scripts/packaging.py 3.12 3.10-lowest         these; one that is missing is named and skipped
+python scripts/packaging.py --gate                   this Python, the oldest with the lowest, the newest with the newest
 
 Each Python gets two environments: with the lowest versions that pyproject.toml allows, and with the newest. The one
-that runs this also crawls the bundled site through Dagster's daemon in both, and checks a typed project in the newest.
+that runs this also crawls the bundled site through Dagster's daemon, and checks a typed project in the newest.
 Needs uv, which the extra `check` brings.
 """
 
@@ -25,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MINORS = (10, 11, 12, 13)
-RESOLUTIONS = ("lowest-direct", "highest")
+RESOLUTIONS = {"lowest": "lowest-direct", "highest": "highest"}
 EXTRAS = ("bench", "check", "dev", "distributed", "emulator", "polars", "redis", "test", "webhooks")
 IN_WHEEL = (
     "thunderbit_dagster/py.typed",
@@ -212,8 +213,8 @@ class Environment:
         return ", ".join(f"{name} {known[name]}" for name in ("dagster", "pyarrow", "pydantic", "httpx", "obstore"))
 
 
-def try_python(minor: int, wheel: Path, folder: Path, env: Mapping[str, str]) -> None:
-    """Install and run the wheel with one Python, in the lowest and the newest versions.
+def try_python(minor: int, resolutions: Sequence[str], wheel: Path, folder: Path, env: Mapping[str, str]) -> None:
+    """Install and run the wheel with one Python, once for each of some resolutions.
 
     Raises:
         PackagingError: it does not install or does not work.
@@ -223,7 +224,7 @@ def try_python(minor: int, wheel: Path, folder: Path, env: Mapping[str, str]) ->
         print(f"Python 3.{minor}: skipped, there is none on this machine", flush=True)
         return
     own = sys.version_info[1] == minor
-    for resolution in RESOLUTIONS:
+    for resolution in resolutions:
         began = time.monotonic()
         place = Environment(folder / f"{minor}-{resolution}", python, resolution, env)
         place.install(wheel)
@@ -251,18 +252,30 @@ def build(folder: Path, env: Mapping[str, str]) -> Path:
     return wheel
 
 
-def main(wanted: Sequence[str]) -> int:
+def chosen(arguments: Sequence[str]) -> dict[int, list[str]]:
+    """The resolutions to try, by the minor version of Python."""
+    own, every = sys.version_info[1], list(RESOLUTIONS.values())
+    if not arguments:
+        return dict.fromkeys([*MINORS, own], every)
+    if list(arguments) == ["--gate"]:
+        arguments = [f"3.{MINORS[0]}-lowest", f"3.{MINORS[-1]}-highest", f"3.{own}"]
+    wanted: dict[int, list[str]] = {}
+    for text in arguments:
+        python, _, resolution = text.partition("-")
+        minor = int(python.rpartition(".")[2])
+        wanted[minor] = wanted.get(minor, []) + ([RESOLUTIONS[resolution]] if resolution else every)
+    return {minor: list(dict.fromkeys(resolutions)) for minor, resolutions in wanted.items()}
+
+
+def main(arguments: Sequence[str]) -> int:
     """The exit status: 1 when something is wrong, else 0."""
-    minors = [int(text.rpartition(".")[2]) for text in wanted] or list(MINORS)
-    if sys.version_info[1] not in minors and not wanted:
-        minors.append(sys.version_info[1])
     env = settings()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
             wheel = build(folder, env)
-            for minor in minors:
-                try_python(minor, wheel, folder, env)
+            for minor, resolutions in chosen(arguments).items():
+                try_python(minor, resolutions, wheel, folder, env)
         except PackagingError as error:
             print(error)
             return 1

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from types import MappingProxyType
+from typing import TypeVar
 
 import dagster as dg
+
+T = TypeVar("T")
 
 DATE = "date"
 URLS = "urls"
@@ -200,6 +203,6 @@ def examples(known: Sequence[str]) -> str:
     return f"it has {len(known):,}, from {known[0]!r} to {known[-1]!r}" if known else "there are none yet"
 
 
-def chunks(keys: Sequence[str], limit: int) -> list[tuple[str, ...]]:
+def chunks(keys: Sequence[T], limit: int) -> list[tuple[T, ...]]:
     """Any keys, contiguous or not, in as few groups of at most ``limit`` as there can be."""
     return [tuple(keys[start : start + limit]) for start in range(0, len(keys), limit)]

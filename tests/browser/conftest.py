@@ -18,13 +18,14 @@ VIEW = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-background-networking"]
 
 
-@pytest.fixture(scope="session")
+# Ended with their tests: a browser on a page of Dagster's, and a sensor that ticks, take a tenth of a processor each.
+@pytest.fixture(scope="module")
 def harbour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harbour]:
     with running_harbour(tmp_path_factory.mktemp("harbour")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
@@ -48,7 +49,7 @@ def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page(browser: webdriver.Chrome, harbour: Harbour, pictures: Path) -> Page:
     return Page(browser, harbour.ui, pictures)
 

@@ -15,7 +15,7 @@ from thunderbit_dagster import Crawl, Distill, ThunderbitResource
 from thunderbit_dagster.emulator import Rule
 from thunderbit_dagster.ledger.credits import CREDITS, CreditReader, Tally, day_start
 from thunderbit_dagster.ledger.event_log import Entry
-from thunderbit_dagster.ledger.records import Reserved, Settled
+from thunderbit_dagster.ledger.records import Bill, Billed, Reserved, Settled
 from thunderbit_dagster.submission import asset
 from thunderbit_dagster.submission.credit_caps import TRIES, Caps, CreditCaps, UsedCredits
 
@@ -313,7 +313,10 @@ def test_a_tally_does_not_depend_on_order_or_repetition(jobs, random):
     records = [
         Reserved(account="mine", crawl="docs", intent_id=name, credits=asked) for name, (asked, _) in jobs.items()
     ]
-    records += [Settled(intent_id=name, credits=bill) for name, (_, bill) in jobs.items() if bill is not None]
+    known = [(name, bill) for name, (_, bill) in jobs.items() if bill is not None]
+    split = random.randint(0, len(known))
+    records += [Settled(intent_id=name, credits=bill) for name, bill in known[:split]]
+    records += [Billed(bills=tuple(Bill(intent_id=name, credits=bill, job="job") for name, bill in known[split:]))]
     records += [Reserved(account="another", crawl="docs", intent_id="x", credits=1_000)]
     shuffled = [*records, *records]
     random.shuffle(shuffled)

@@ -17,10 +17,10 @@ from thunderbit_dagster.extraction.output import Output, output_of
 from thunderbit_dagster.jobs.interrupted_steps import stopping_jobs
 from thunderbit_dagster.jobs.state import JobState
 from thunderbit_dagster.ledger.asset_events import PublishedPartitions, lateness_metadata, progress_observation, publish
-from thunderbit_dagster.ledger.credits import credit_observation
+from thunderbit_dagster.ledger.credits import bill_observations
 from thunderbit_dagster.ledger.event_log import CLOCK_SLACK_SECONDS, LedgerReader, outcome_observation
 from thunderbit_dagster.ledger.owner import owner_of
-from thunderbit_dagster.ledger.records import Collected, Progress, Sealed, Settled, to_metadata
+from thunderbit_dagster.ledger.records import Bill, Collected, Progress, Sealed, to_metadata
 from thunderbit_dagster.ledger.submissions import Submission
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.resource import ThunderbitResource
@@ -242,8 +242,9 @@ class CollectionRun:
             if job.has_ended and job.credits_used is not None and not report.kept
         }
         posts = {str(post.job): post.intent.intent_id for p in reports for post in submissions[p].running}
-        for job, used in bills.items():
-            self._report(credit_observation(Settled(intent_id=posts[job], credits=used, job=job)))
+        settled = [Bill(intent_id=posts[job], credits=used, job=job) for job, used in bills.items()]
+        for observation in bill_observations(settled, self.crawl.name):
+            self._report(observation)
 
     def _report(self, seen: dg.AssetObservation) -> None:
         self.context.instance.report_runless_asset_event(seen)

@@ -31,7 +31,7 @@ def audits_of(
     instance: dg.DagsterInstance, crawl: Crawl, store: ParquetStore, partitions: Sequence[Partition]
 ) -> list[Audit]:
     """The audits of some partitions, as they lie in storage now."""
-    sealed = LedgerReader(instance, crawl).past([partition.key for partition in partitions]).sealed
+    sealed = LedgerReader(instance, crawl).readable_sealed([partition.key for partition in partitions])
     return [
         audit(partition, store.pair(crawl.name, partition.dimensions), sealed.get(partition.key))
         for partition in partitions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from thunderbit_dagster.api.codes import (
     JOB_CANCELLED,
@@ -46,9 +47,15 @@ class Reconciler:
         self._indices: dict[int | None, str] = {}
         self._indices_fit = True
         self._by_url = {url: position for position, url in self.sent.items()}
-        self._by_canonical = {_key(url, "keep"): position for position, url in self.sent.items()}
+
+    @cached_property
+    def _by_canonical(self) -> dict[str, int]:
+        return {_key(url, "keep"): position for position, url in self.sent.items()}
+
+    @cached_property
+    def _by_page(self) -> dict[str, int]:
         pages = Counter(_key(url, "drop") for url in self.sent.values())
-        self._by_page = {page: at for at, url in self.sent.items() if pages[page := _key(url, "drop")] == 1}
+        return {page: at for at, url in self.sent.items() if pages[page := _key(url, "drop")] == 1}
 
     def is_ours(self, row: Row) -> bool:
         """Whether a row may be of a URL that was sent in the job, by any partition."""
@@ -128,7 +135,9 @@ class Reconciler:
     def _position(self, row: Row) -> int | None:
         if row.index is not None and self.sent.get(row.index) == row.url:
             return row.index
-        found = self._by_url.get(row.url, self._by_canonical.get(_key(row.url, "keep")))
+        found = self._by_url.get(row.url)
+        if found is None:
+            found = self._by_canonical.get(_key(row.url, "keep"))
         return self._by_page_of(row) if found is None else found
 
     def _by_page_of(self, row: Row) -> int | None:

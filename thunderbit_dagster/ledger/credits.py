@@ -1,25 +1,27 @@
 """What the jobs of an account cost, over all crawls and runs, from the event log alone.
 
-Observations on one asset that no crawl owns tell it: ``reserved`` before each POST, and ``settled`` once the
-job's bill is known or the POST turned out not to be accepted.
+Observations on one asset that no crawl owns tell it: ``reserved`` before each POST, ``settled`` when the POST turned
+out not to be accepted, and ``billed`` once the bills of jobs are known. Older logs have a ``settled`` for each bill.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
 
 from thunderbit_dagster.ledger.event_log import Entry, read_entries
-from thunderbit_dagster.ledger.records import Reserved, SameAccount, Settled, to_metadata
+from thunderbit_dagster.ledger.records import Bill, Billed, Reserved, SameAccount, Settled, to_metadata
+from thunderbit_dagster.partitions import chunks
 
 CREDITS = dg.AssetKey(["thunderbit", "credits"])
 LATE_SECONDS = 60.0
 """Events may become visible out of order for so long (seen on PostgreSQL): they are read again."""
 DAY_SECONDS = 86_400.0
+BILLS_PER_EVENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Tally:
             self.linked.setdefault(record.former, set()).add(record.account)
         elif isinstance(record, Settled):
             self.settled[record.intent_id] = record.credits
+        elif isinstance(record, Billed):
+            self.settled |= {bill.intent_id: bill.credits for bill in record.bills}
 
     def since(self, at: float) -> int:
         """Credits of POSTs reserved at or after a Unix time."""
@@ -121,3 +125,12 @@ def credit_observation(record: Reserved | Settled) -> dg.AssetObservation:
         else {"credits used": record.credits, "job": record.job or "none was submitted"}
     )
     return dg.AssetObservation(CREDITS, metadata={**shown, **to_metadata(record)})
+
+
+def bill_observations(bills: Sequence[Bill], crawl: str) -> Iterator[dg.AssetObservation]:
+    """The bills of a crawl's jobs, many in an event: each event costs more to write than to read."""
+    for some in chunks(bills, BILLS_PER_EVENT):
+        used = sum(bill.credits for bill in some)
+        jobs = some[0].job if len(some) == 1 else f"{len(some)} jobs"
+        shown: dict[str, str | int] = {"credits used": used, "crawl": crawl, "job": jobs}
+        yield dg.AssetObservation(CREDITS, metadata={**shown, **to_metadata(Billed(bills=tuple(some)))})

@@ -124,6 +124,13 @@ class LedgerReader:
                 return entry.record if isinstance(entry.record, Recorded) else None
         return None
 
+    def readable_sealed(self, keys: Collection[str | None]) -> Mapping[str | None, Sealed]:
+        """``sealed`` without the partitions that have a record which cannot be read."""
+        try:
+            return self.sealed(keys)
+        except LedgerError:
+            return self.past(keys).sealed
+
     def sealed(self, keys: Collection[str | None]) -> dict[str | None, Sealed]:
         """The newest ``sealed`` record of each partition."""
         return self._newest(keys, "submissions", Sealed)

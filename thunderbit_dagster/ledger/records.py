@@ -8,8 +8,8 @@ all crawls share, carry a copy of ``opened``, then ``sealed`` (everything that w
 ``collected`` (the rows are published); the materializations of ``submissions``, and of ``succeeded`` and ``failed``,
 carry a copy of these two. Observations on ``succeeded`` carry ``progress`` of a job, and ``key_refused`` when the API
 did not accept the key. Observations on ``thunderbit/webhooks``, which all crawls share, carry ``notified``: what the
-API said by itself of a job. Observations on ``thunderbit/credits`` carry ``reserved`` and ``settled``: what the jobs of
-an account cost.
+API said by itself of a job. Observations on ``thunderbit/credits`` carry ``reserved``, ``billed`` and ``settled``: what
+the jobs of an account cost.
 """
 
 from __future__ import annotations
@@ -286,8 +286,30 @@ class Settled(BaseModel):
     job: str | None = None
 
 
+class Bill(BaseModel):
+    """What the job of a reservation cost, in credits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    intent_id: str
+    credits: int
+    job: str
+
+
+class Billed(BaseModel):
+    """What several reservations came to: the bills of the jobs that a run collected."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = RECORD_VERSION
+    event: Literal["billed"] = "billed"
+    bills: tuple[Bill, ...]
+
+
 SubmissionRecord = Opened | Moved | Amended | Intent | Recorded | Refused | Lost
-AnyRecord = SubmissionRecord | Sealed | Progress | KeyRefused | Collected | Reserved | Settled | SameAccount | Notified
+AnyRecord = (
+    SubmissionRecord | Sealed | Progress | KeyRefused | Collected | Reserved | Settled | Billed | SameAccount | Notified
+)
 _READER: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="event")])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,28 +17,41 @@ else:
     pa = LazyModule("pyarrow")
 
 _VALUE_BYTES = 8
+_WITHOUT_TEXT = frozenset((bool, int, float, datetime))
 
 
-def prepare(table: Table, schema: pa.Schema, row: Mapping[str, object]) -> dict[str, object]:
-    """The row with its texts repaired.
+@dataclass(frozen=True)
+class RowRules:
+    """What a table asks of a row; made once, since reading a schema costs more than checking a row."""
 
-    Raises:
-        InvalidRowError: a column that the table lacks, a required value that is missing, a naive datetime.
-    """
-    unknown = row.keys() - set(schema.names)
-    if unknown:
-        raise InvalidRowError(f"{_row_of(table, row)} has unknown columns: {', '.join(sorted(unknown))}.")
-    missing = [field.name for field in schema if not field.nullable and row.get(field.name) is None]
-    if missing:
-        raise InvalidRowError(f"{_row_of(table, row)} lacks {', '.join(missing)}.")
-    naive = [name for name, value in row.items() if isinstance(value, datetime) and value.tzinfo is None]
-    if naive:
-        raise InvalidRowError(f"{_row_of(table, row)} has a time without a time zone: {', '.join(naive)}.")
-    return {name: repair(value) for name, value in row.items()}
+    table: Table
+    names: frozenset[str]
+    required: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: Table, schema: pa.Schema) -> RowRules:
+        """The rules of a table's schema."""
+        return cls(table, frozenset(schema.names), tuple(field.name for field in schema if not field.nullable))
+
+    def prepare(self, row: Mapping[str, object]) -> dict[str, object]:
+        """The row with its texts repaired.
+
+        Raises:
+            InvalidRowError: a column that the table lacks, a required value that is missing, a naive datetime.
+        """
+        if unknown := row.keys() - self.names:
+            raise InvalidRowError(f"{_row_of(self.table, row)} has unknown columns: {', '.join(sorted(unknown))}.")
+        if missing := [name for name in self.required if row.get(name) is None]:
+            raise InvalidRowError(f"{_row_of(self.table, row)} lacks {', '.join(missing)}.")
+        if naive := [name for name, value in row.items() if isinstance(value, datetime) and value.tzinfo is None]:
+            raise InvalidRowError(f"{_row_of(self.table, row)} has a time without a time zone: {', '.join(naive)}.")
+        return {name: repair(value) for name, value in row.items()}
 
 
 def repair(value: object) -> object:
     """The value with every text in it, at any depth, fit for UTF-8."""
+    if value is None or type(value) in _WITHOUT_TEXT:
+        return value
     if isinstance(value, str):
         return repair_text(value)
     if isinstance(value, Mapping):
@@ -49,6 +63,8 @@ def repair(value: object) -> object:
 
 def size_of(value: object) -> int:
     """About how many bytes the value takes in Arrow."""
+    if value is None or type(value) in _WITHOUT_TEXT:
+        return _VALUE_BYTES
     if isinstance(value, str):
         return _VALUE_BYTES + (len(value) if value.isascii() else len(value.encode()))
     if isinstance(value, Mapping):

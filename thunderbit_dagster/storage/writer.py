@@ -79,6 +79,7 @@ class _TableWriter:
         self.schema = schema
         self.rows = 0
         self.size_bytes = 0
+        self._rules = arrow_rows.RowRules.of(table, schema)
         self._sink = sink
         self._flush_bytes = flush_bytes
         self._buffer: list[dict[str, object]] = []
@@ -100,7 +101,7 @@ class _TableWriter:
         )
 
     def append(self, row: Mapping[str, object]) -> None:
-        prepared = arrow_rows.prepare(self.table, self.schema, row)
+        prepared = self._rules.prepare(row)
         self._buffer.append(prepared)
         self._buffered_bytes += arrow_rows.size_of(prepared)
         self.rows += 1
