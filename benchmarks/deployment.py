@@ -61,10 +61,7 @@ class Deployment:
         return any(one.instigator_name == SENSOR_NAME and one.instigator_data is not None for one in states)
 
     def published(self, crawl: str) -> set[str]:
-        return self.materialized(f"{crawl}/failed")
-
-    def materialized(self, asset: str) -> set[str]:
-        return set(self.instance.get_materialized_partitions(dg.AssetKey(asset.split("/"))))
+        return set(self.instance.get_materialized_partitions(dg.AssetKey([crawl, "failed"])))
 
     def last_published(self, crawl: str) -> float:
         """When Dagster was last told of a published partition."""
