@@ -5,13 +5,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from crawl_world import crawl, until
 from interrupting import deletes
 
-from thunderbit_dagster.cli.doctor.local_checks import check_dagster
+from thunderbit_dagster.cli.doctor.checks import check_dagster
 from thunderbit_dagster.cli.jobs.command import jobs as jobs_command
 from thunderbit_dagster.jobs.open_jobs import open_jobs
 from thunderbit_dagster.ledger.event_log import LedgerReader
@@ -65,14 +66,14 @@ def test_list_and_doctor_say_that_wiping_submissions_forgets_the_open_jobs(docs,
     docs.submit("a")
     assert warned in run("list").output
     [job] = open_jobs(docs.instance, docs.crawls, time.time())
-    finding = check_dagster(Path(docs.instance.root_directory), docs.crawls)
-    assert "1 batch job(s) are open" in finding.seen
+    looked_at = SimpleNamespace(dagster_home=Path(docs.instance.root_directory), crawls=docs.crawls, tell=str)
+    assert "1 batch job(s) are open" in check_dagster(looked_at).seen
     held.release()
     docs.until_jobs_end()
     docs.tick_and_launch()
     assert warned not in run("list", "--all").output
     assert job.watched.job in run("list", "--all").output
-    assert "batch job" not in check_dagster(Path(docs.instance.root_directory), docs.crawls).seen
+    assert "batch job" not in check_dagster(looked_at).seen
 
 
 def renamed(docs, **changes):

@@ -158,6 +158,8 @@ class ThunderbitClient:
         """Twelve hex digits that stand for origin, however it is spelled, and key; safe to store and to show."""
         self.account_fingerprints = frozenset(fingerprint(one, key) for one in _spellings(self._base_url))
         """All that may stand for it: older versions went by the origin as it was spelled."""
+        self.last_answer: Answer | None = None
+        """The newest answer as received, to see how the API spells what the models hold; None when none came."""
         self._redact = redactor([key])
         self._auth = _Bearer(self.origin, key)
         self._budget = budget or _account_budget(self.account_fingerprint, requests_per_minute, budget_url, clock)
@@ -244,7 +246,7 @@ class ThunderbitClient:
         """`submit` for pages to rows: 20 credits for each URL."""
         return self.submit(urls, request, webhook=webhook)
 
-    def get_job(self, ref: JobRef, *, page: int = 0, page_size: int = 1) -> JobPage:
+    def get_job(self, ref: JobRef, *, page: int = 0, page_size: int | None = 1) -> JobPage:
         """Read a job and one page of its rows (`GET /batch/*`, free).
 
         JobNotFoundError when it is unknown or has expired.
@@ -252,7 +254,7 @@ class ThunderbitClient:
         Args:
             ref: The job.
             page: Counts from 0.
-            page_size: Rows, 1..100.
+            page_size: Rows, 1..100; None takes as many as the API gives by default.
         """
         return self._run(flows.get_job(self._rules, ref, page, page_size))
 
@@ -372,6 +374,7 @@ class ThunderbitClient:
     def _send(self, call: Call) -> Answer | Failure:
         http = self._http_paid if call.safety is Safety.PAID else self._http
         request, began, has_begun = self._request(http, call), time.monotonic(), False
+        self.last_answer = None
         try:
             response = _within(_longest(request), lambda: http.send(request, stream=True))
             with closing(response):
@@ -380,7 +383,8 @@ class ThunderbitClient:
                     body.add(chunk)
         except httpx.RequestError as problem:
             return self._failure(problem, has_begun=has_begun)
-        return body.answer
+        self.last_answer = body.answer
+        return self.last_answer
 
 
 def user_agent() -> str:

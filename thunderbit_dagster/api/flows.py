@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from thunderbit_dagster.api.codes import MAX_BATCH_URLS, MAX_PAGE_SIZE, JobStatus
+from thunderbit_dagster.api.codes import DEFAULT_PAGE_SIZE, MAX_BATCH_URLS, MAX_PAGE_SIZE, JobStatus
 from thunderbit_dagster.api.effects import Call, Flow, FlowItem, Sleep
 from thunderbit_dagster.api.errors import (
     AnswerBrokenOffError,
@@ -82,13 +82,14 @@ def submit(
     return exchange(rules, call, partial(parse_job, kind=request.kind), slot_taken=slot_taken)
 
 
-def get_job(rules: CallRules, ref: JobRef, page: int, page_size: int) -> Flow[JobPage]:
+def get_job(rules: CallRules, ref: JobRef, page: int, page_size: int | None) -> Flow[JobPage]:
     """`GET /batch/*/{id}`, one page of rows."""
+    size = DEFAULT_PAGE_SIZE if page_size is None else page_size
     _check_range("page", page, 0, None)
-    _check_range("page_size", page_size, 1, MAX_PAGE_SIZE)
-    params = {"page": page, "pageSize": page_size}
+    _check_range("page_size", size, 1, MAX_PAGE_SIZE)
+    params = {"page": page} if page_size is None else {"page": page, "pageSize": size}
     call = Call("GET", job_path(ref), Safety.SAFE, params=params)
-    return exchange(rules, call, partial(parse_page, ref=ref, page=page, page_size=page_size))
+    return exchange(rules, call, partial(parse_page, ref=ref, page=page, page_size=size))
 
 
 def get_status(rules: CallRules, ref: JobRef) -> Flow[Job]:

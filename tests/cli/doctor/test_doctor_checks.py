@@ -4,167 +4,222 @@ import base64
 import hashlib
 import hmac
 import json
+import time
+from contextlib import ExitStack
+from types import SimpleNamespace
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thunderbit_dagster.api.codes import JobKind, JobStatus, RowStatus
-from thunderbit_dagster.api.errors import AuthenticationError, JobNotFoundError, ProtocolError
-from thunderbit_dagster.api.models import Job, JobPage, JobRef, Row
-from thunderbit_dagster.cli.doctor.checks import (
-    ApiQuestion,
-    ReceivedCall,
-    Status,
-    Trial,
-    delivery_finding,
-    judge_credits,
-    judge_key,
-    judge_limits,
-    judge_paging,
-    judge_rows,
-    judge_service,
-    judge_states,
+from thunderbit_dagster.api.codes import JobKind
+from thunderbit_dagster.api.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    JobNotFoundError,
+    ProtocolError,
+    ReplyLostError,
 )
+from thunderbit_dagster.api.models import JobRef
+from thunderbit_dagster.api.parsing import parse_page
+from thunderbit_dagster.api.requests import Webhook
+from thunderbit_dagster.cli.doctor.checks import (
+    check_credits,
+    check_key,
+    check_limits,
+    check_paging,
+    check_rows,
+    check_service,
+    check_states,
+    check_webhook,
+)
+from thunderbit_dagster.cli.doctor.context import Context, Reply, Trial
+from thunderbit_dagster.cli.doctor.receiver import Delivery
 
 URL = "https://example.com/"
 KEY = "tb_" + "a" * 32
-UNKNOWN = ApiQuestion(
+REF = JobRef(JobKind.DISTILL, "batch_1")
+EARLIER = JobRef(JobKind.DISTILL, "batch_0")
+UNKNOWN = Reply(
     JobNotFoundError(404, "JOB_NOT_FOUND", "No such job."), {"x": "y"}, {"error": {"code": "A", "status": 404}}
 )
-NOBODY = ApiQuestion(AuthenticationError(401, "API_KEY_NOT_FOUND", "No."))
+NOBODY = Reply(AuthenticationError(401, "API_KEY_NOT_FOUND", "No."))
 NOW = 1_800_000_000.0
 
 
-def trial(*rows, credits_used=1, raw=None, words=("COMPLETED",), **options):
-    job = Job(JobRef(JobKind.DISTILL, "batch_1"), JobStatus.COMPLETED, total=1, credits_used=credits_used)
-    listed = raw if raw is not None else [{"status": "SUCCEEDED", "markdown": "x"} for _ in rows]
-    return Trial(URL, 1, words=words, page=JobPage(job, rows, 0), raw=listed, **options)
+def context(*, key=KEY, requests_per_minute=10, client=None, earlier=None, **seen):
+    """What the checks look at, with what was seen already."""
+    account = SimpleNamespace(
+        api_key=key, base_url="base", requests_per_minute=requests_per_minute, is_local=True, webhook_url=None
+    )
+    made = Context(account, client, None, None, (), URL, None, 0, earlier, 1.0, ExitStack(), str)
+    vars(made).update(seen)
+    return made
 
 
-def row(url=URL, index=0, markdown="text", status=RowStatus.SUCCEEDED):
-    return Row(url, index, status, markdown)
+def trial(*rows, credits_used=1, words=("COMPLETED",)):
+    def page(word):
+        body = {"status": word, "total": 1, "creditsUsed": credits_used, "results": list(rows)}
+        return parse_page(body, REF, 0)
+
+    return Trial([page(word).job for word in words], page("COMPLETED"), rows)
+
+
+def row(url=URL, index=0, markdown="text", status="SUCCEEDED"):
+    return {"url": url, "index": index, "markdown": markdown, "status": status}
+
+
+class Pages:
+    """An account with so many rows on the pages 1 and 2 of a job, None where they are refused, and an earlier job."""
+
+    def __init__(self, beyond=(0, 0), earlier=(0, 0)):
+        self.beyond = beyond
+        self.earlier = earlier
+
+    def get_job(self, ref, *, page=0, page_size=1):
+        if ref == EARLIER:
+            assert page_size is None
+            rows, total = self.earlier
+        else:
+            rows, total = self.beyond[page - 1], 1
+        if rows is None:
+            raise ReplyLostError("refused")
+        return parse_page({"status": "COMPLETED", "total": total, "results": [row()] * rows}, ref, page)
 
 
 def test_a_job_nobody_knows_proves_service_and_key():
-    assert judge_service("base", UNKNOWN, NOBODY).status is Status.OK
-    assert judge_key(KEY, UNKNOWN, NOBODY).status is Status.OK
+    seen = context(reply=UNKNOWN, stranger=NOBODY)
+    assert check_service(seen).status == "ok"
+    assert check_key(seen).status == "ok"
 
 
 def test_a_404_that_a_made_up_key_gets_as_well_proves_nothing():
-    assert judge_key(KEY, UNKNOWN, UNKNOWN).status is Status.WARNING
-    other = ApiQuestion(JobNotFoundError(404, "HTTP_404", "nginx"))
-    assert judge_service("base", other, other).status is Status.FAILED
+    assert check_key(context(reply=UNKNOWN, stranger=UNKNOWN)).status == "warning"
+    other = Reply(JobNotFoundError(404, "HTTP_404", "nginx"))
+    assert check_service(context(reply=other, stranger=other)).status == "failed"
 
 
 def test_a_key_of_another_form_is_told():
-    assert "32 hex" in judge_key("sk-1", UNKNOWN, NOBODY).seen
+    assert "32 hex" in check_key(context(key="sk-1", reply=UNKNOWN, stranger=NOBODY)).seen
+
+
+def test_a_budget_without_a_free_slot_is_no_fault_of_the_service():
+    seen = context(reply=Reply(BudgetExceededError(100.0, 90.0)))
+    assert [check(seen).status for check in (check_service, check_key, check_limits)] == [
+        "skipped",
+        "skipped",
+        "failed",
+    ]
 
 
 def limits(limit="10", remaining="9", reset=NOW + 30):
     headers = {"x-ratelimit-limit": limit, "x-ratelimit-remaining": remaining, "x-ratelimit-reset": str(reset)}
-    return ApiQuestion(headers=headers)
+    return Reply(headers=headers)
 
 
 @pytest.mark.parametrize(
     ("asked", "setting", "status", "word"),
     [
-        (limits(), 10, Status.OK, "free plan"),
-        (limits("100"), 10, Status.OK, "pro plan"),
-        (limits("30"), 30, Status.OK, "no known plan"),
-        (limits("10"), 100, Status.WARNING, "10 requests"),
-        (limits(reset=NOW + 86_400), 10, Status.WARNING, "86400 s"),
-        (limits(reset=(NOW + 30) * 1000), 10, Status.OK, "30 s"),
-        (ApiQuestion(headers={"date": "today"}), 10, Status.WARNING, "X-RateLimit"),
-        (ApiQuestion(), 10, Status.SKIPPED, "no answer"),
+        (limits(), 10, "ok", "free plan"),
+        (limits("100"), 10, "ok", "pro plan"),
+        (limits("30"), 30, "ok", "no known plan"),
+        (limits("10"), 100, "warning", "10 requests"),
+        (limits(reset=NOW + 86_400), 10, "warning", "86400 s"),
+        (limits(reset=(NOW + 30) * 1000), 10, "ok", "30 s"),
+        (Reply(headers={"date": "today"}), 10, "warning", "X-RateLimit"),
     ],
 )
-def test_limits(asked, setting, status, word):
-    found = judge_limits(asked, setting, NOW)
+def test_limits(monkeypatch, asked, setting, status, word):
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    found = check_limits(context(requests_per_minute=setting, reply=asked))
     assert (found.status, word in found.seen) == (status, True), found
 
 
 def test_states_name_aliases_and_unknown_words():
-    assert judge_states(trial(row(), words=("pending", "COMPLETED"))).status is Status.WARNING
-    assert judge_states(trial(row(), words=("ARCHIVED",))).status is Status.FAILED
-    assert judge_states(trial(row(), raw=[{"status": "GONE"}])).status is Status.FAILED
-    assert judge_states(trial(row(), raw=[{"status": "done", "markdown": "x"}])).status is Status.WARNING
+    assert check_states(context(trial=trial(row(), words=("pending", "COMPLETED")))).status == "warning"
+    assert check_states(context(trial=trial(row(), words=("ARCHIVED",)))).status == "failed"
+    assert check_states(context(trial=trial(row(status="GONE")))).status == "failed"
+    assert check_states(context(trial=trial(row(status="done")))).status == "warning"
 
 
 @pytest.mark.parametrize(
     ("rows", "status"),
     [
-        ([row()], Status.OK),
-        ([row(index=1)], Status.WARNING),
-        ([row(index=None)], Status.WARNING),
-        ([row(), row()], Status.FAILED),
-        ([], Status.FAILED),
-        ([row(url="https://example.com")], Status.FAILED),
-        ([row(markdown="")], Status.FAILED),
+        ([row()], "ok"),
+        ([row(index=1)], "warning"),
+        ([row(index=None)], "warning"),
+        ([row(), row()], "failed"),
+        ([], "failed"),
+        ([row(url="https://example.com")], "failed"),
+        ([row(markdown="")], "failed"),
     ],
 )
 def test_rows(rows, status):
-    assert judge_rows(trial(*rows)).status is status
+    assert check_rows(context(trial=trial(*rows))).status == status
 
 
 @pytest.mark.parametrize(
     ("beyond", "status"),
     [
-        ((0, 0), Status.OK),
-        ((1, 1), Status.WARNING),
-        ((1, 0), Status.FAILED),
-        ((None, 0), Status.FAILED),
-        ((0, None), Status.FAILED),
+        ((0, 0), "ok"),
+        ((1, 1), "warning"),
+        ((1, 0), "failed"),
+        ((None, 0), "failed"),
+        ((0, None), "failed"),
     ],
 )
 def test_paging(beyond, status):
-    assert judge_paging(trial(row(), beyond=beyond)).status is status
+    assert check_paging(context(trial=trial(row()), client=Pages(beyond))).status == status
 
 
 @pytest.mark.parametrize(
     ("seen", "status", "words"),
     [
-        ((20, 30), Status.OK, "20 rows of 30"),
-        ((30, 30), Status.WARNING, "30 rows come by default, not 20"),
-        ((5, 5), Status.OK, "too few"),
+        ((20, 30), "ok", "20 rows of 30"),
+        ((30, 30), "warning", "30 rows come by default, not 20"),
+        ((5, 5), "ok", "too few"),
     ],
 )
 def test_the_default_page_size(seen, status, words):
-    found = judge_paging(trial(row(), default_page=seen))
+    found = check_paging(context(trial=trial(row()), client=Pages(earlier=seen), earlier=EARLIER))
     assert (found.status, words in found.seen) == (status, True), found
 
 
-@pytest.mark.parametrize(
-    ("used", "status"), [(1, Status.OK), (0, Status.WARNING), (None, Status.WARNING), (2, Status.FAILED)]
-)
+@pytest.mark.parametrize(("used", "status"), [(1, "ok"), (0, "warning"), (None, "warning"), (2, "failed")])
 def test_credits(used, status):
-    assert judge_credits(trial(row(), credits_used=used)).status is status
+    assert check_credits(context(trial=trial(row(), credits_used=used))).status == status
+
+
+def delivery(headers, body):
+    return Delivery(httpx.Headers(headers), body, NOW)
 
 
 def signed(body, *, at=NOW, key="s"):
     stamp = str(int(at * 1000))
     digest = hmac.new(key.encode(), f"{stamp}.".encode() + body, hashlib.sha256).digest()
     signature = "sha256=" + base64.b64encode(digest).decode()
-    return ReceivedCall({"x-webhook-timestamp": stamp, "x-webhook-signature": signature}, body, NOW)
+    return delivery({"x-webhook-timestamp": stamp, "x-webhook-signature": signature}, body)
 
 
 BODY = json.dumps({"id": "batch_1", "jobType": "batch_distill", "status": "COMPLETED"}).encode()
 
 
 @pytest.mark.parametrize(
-    ("delivery", "status", "words"),
+    ("delivered", "status", "words"),
     [
-        (signed(BODY), Status.OK, "newest scheme"),
-        (signed(BODY, at=NOW - 3600), Status.FAILED, "clock"),
-        (signed(BODY, key="other"), Status.FAILED, "neither"),
-        (signed(b'{"id": "batch_1"}'), Status.FAILED, "jobType"),
-        (ReceivedCall({}, BODY, NOW), Status.FAILED, "without a signature"),
-        (ReceivedCall({"x-thunderbit-signature": "sha256=0"}, BODY, NOW), Status.FAILED, "oldest header"),
-        (None, Status.FAILED, "no call came"),
+        (signed(BODY), "ok", "newest scheme"),
+        (signed(BODY, at=NOW - 3600), "failed", "clock"),
+        (signed(BODY, key="other"), "failed", "neither"),
+        (signed(b'{"id": "batch_1"}'), "failed", "jobType"),
+        (delivery({}, BODY), "failed", "without a signature"),
+        (delivery({"x-thunderbit-signature": "sha256=0"}, BODY), "failed", "oldest header"),
+        (None, "failed", "no call came"),
     ],
 )
-def test_deliveries(delivery, status, words):
-    found = delivery_finding(delivery, URL, "s", 1.0)
+def test_deliveries(delivered, status, words):
+    receiver = SimpleNamespace(webhook=Webhook(url=URL, secret="s"), wait=lambda _id, _seconds: delivered)
+    found = check_webhook(context(trial=trial(row()), receiver=receiver))
     assert (found.status, words in found.seen) == (status, True), found
 
 
@@ -179,20 +234,17 @@ anything = st.recursive(
 @given(body=anything, headers=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3))
 def test_no_answer_breaks_the_free_checks(body, headers):
     for error in (UNKNOWN.error, NOBODY.error, ProtocolError("?"), None):
-        asked = ApiQuestion(error, headers, body)
-        for finding in (
-            judge_service("base", asked, NOBODY),
-            judge_key(KEY, asked, asked),
-            judge_limits(asked, 10, NOW),
-        ):
-            assert finding.advice or finding.status in {Status.OK, Status.SKIPPED}
+        asked = Reply(error, headers, body)
+        for check, stranger in ((check_service, NOBODY), (check_key, asked), (check_key, NOBODY), (check_limits, None)):
+            finding = check(context(reply=asked, stranger=stranger))
+            assert finding.advice or finding.status in {"ok", "skipped"}
 
 
 @settings(max_examples=40, deadline=None)
-@given(raw=st.lists(anything, max_size=3), words=st.lists(st.text(max_size=8), max_size=3))
-def test_no_job_breaks_the_paying_checks(raw, words):
+@given(results=st.lists(anything, max_size=3), words=st.lists(st.text(max_size=8), max_size=3))
+def test_no_job_breaks_the_paying_checks(results, words):
     for rows in ((), (row(),), (row(), row())):
-        seen = trial(*rows, raw=[*raw, *[{}] * len(rows)], words=tuple(words))
-        for judge in (judge_states, judge_rows, judge_paging, judge_credits):
-            finding = judge(seen)
-            assert finding.advice or finding.status in {Status.OK, Status.SKIPPED}
+        seen = context(trial=trial(*results, *rows, words=words), client=Pages())
+        for check in (check_states, check_rows, check_paging, check_credits):
+            finding = check(seen)
+            assert finding.advice or finding.status in {"ok", "skipped"}

@@ -34,7 +34,7 @@ def test_all_ten_hold_on_a_healthy_emulator(spoiled, account, doctor, page, page
     emulator = account(spoiled(allow_origins=(pages.origin, f"http://127.0.0.1:{port}")))
     url = f"http://127.0.0.1:{port}/hooks"
     code, findings = doctor("--url", page, "--webhook-url", url, "--webhook-port", str(port))
-    assert tuple(findings) == CHECKS
+    assert tuple(findings) == tuple(CHECKS)
     assert len(CHECKS) == 10
     # No daemon runs in this test.
     assert {name: one["status"] for name, one in findings.items()} == dict.fromkeys(CHECKS, "ok") | {

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 import click
 
-if TYPE_CHECKING:
-    from thunderbit_dagster.api.models import JobRef
-    from thunderbit_dagster.cli.doctor.checks import Finding
-    from thunderbit_dagster.cli.doctor.examination import Patient, Terms
+from thunderbit_dagster.cli.selection import place_options
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from thunderbit_dagster.api.models import JobRef
+    from thunderbit_dagster.cli.doctor.context import Context, Finding
+
+CREDITS: Final = 1
+"""What one page costs, as Markdown."""
 REMOTE_PAGE: Final = "https://example.com/"
 STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 
 
+def _job_ref(_context: click.Context, _option: click.Parameter, value: str | None) -> JobRef | None:
+    from thunderbit_dagster.api.errors import ConfigurationError
+    from thunderbit_dagster.api.models import JobRef
+
+    try:
+        return JobRef.parse(value) if value else None
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command()
-@click.option(
-    "-f",
-    "--python-file",
-    "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The code location whose API and store are looked at; by default definitions.py of this folder, else the "
-    "`dg` project around it, else what the environment says.",
-)
-@click.option(
-    "--dir",
-    "root",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    show_default=True,
-    help="The folder of `dev` or `demo`; DAGSTER_HOME, when set, says where Dagster is.",
-)
+@place_options
 @click.option("--url", help=f"The page to ask for; by default {REMOTE_PAGE}, on the emulator its demo site.")
 @click.option("--free", is_flag=True, help="Only what costs nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before paying.")
@@ -48,7 +48,13 @@ STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red", "skipped":
     "that may call that port of 127.0.0.1.",
 )
 @click.option("--webhook-port", default=8720, show_default=True, help="The port of 127.0.0.1 to wait on for the call.")
-@click.option("--job", "earlier", metavar="KIND/ID", help="An earlier job of more than 20 URLs: shows the page size.")
+@click.option(
+    "--job",
+    "earlier",
+    metavar="KIND/ID",
+    callback=_job_ref,
+    help="An earlier job of more than 20 URLs: shows the page size.",
+)
 @click.option(
     "--wait",
     "seconds",
@@ -67,104 +73,82 @@ def doctor(
     yes: bool,
     webhook_url: str | None,
     webhook_port: int,
-    earlier: str | None,
+    earlier: JobRef | None,
     seconds: float,
     as_json: bool,
 ) -> None:
     """Check the API, the store and Dagster, and say what to do where something is wrong.
 
-    Costs 1 credit, for one page; --free skips what needs it. Exit code 0 when nothing failed.
+    Without a code location, the settings in the environment are checked. Costs 1 credit, for one page; --free skips
+    what needs it. Exit code 0 when nothing failed.
     """
-    from thunderbit_dagster.cli.doctor.checks import exit_code
-    from thunderbit_dagster.cli.doctor.examination import Terms, examine, open_patient
+    from thunderbit_dagster.cli.crawls import opened
+    from thunderbit_dagster.cli.doctor.checks import run_checks
+    from thunderbit_dagster.cli.doctor.context import MAX_WAIT, RETRY, Context
+    from thunderbit_dagster.cli.selection import resolved_selection
+    from thunderbit_dagster.cli.workspace import Workspace
+    from thunderbit_dagster.starter.crawls import SITE_PORT
 
     # The checks say what is unusual; the client's own words would come in between.
     logging.getLogger("thunderbit_dagster.api").addHandler(logging.NullHandler())
-    with open_patient(file, root.resolve()) as patient:
-        page = url or patient.page or REMOTE_PAGE
-        terms = None if free else Terms(page, webhook_url, webhook_port, _ref(earlier), seconds)
-        _announce(patient, terms, may_ask=not as_json, yes=yes)
-        with _progress() as tell:
-            findings = examine(patient, terms, tell)
+    workspace = Workspace(root.resolve())
+    with ExitStack() as stack:
+        builds = stack.enter_context(opened(file, workspace, needs_crawls=False))
+        thunderbit = stack.enter_context(resolved_selection(builds[0]))
+        site = os.environ.get("THUNDERBIT_DEMO_SITE", f"http://127.0.0.1:{SITE_PORT}")
+        context = Context(
+            thunderbit,
+            client=stack.enter_context(thunderbit.open_client(max_wait=MAX_WAIT, retry=RETRY)),
+            store=builds[0].store,
+            dagster_home=workspace.dagster_home,
+            crawls=[crawl for built in builds for crawl in built.crawls],
+            url=url or (f"{site}/" if thunderbit.is_local else REMOTE_PAGE),
+            webhook_url=webhook_url,
+            webhook_port=webhook_port,
+            earlier=earlier,
+            seconds=seconds,
+            stack=stack,
+            tell=lambda words: click.echo(f"{words} ...", err=True),
+        )
+        click.echo(f"Looking at {thunderbit.base_url}, account {context.client.account_fingerprint}.", err=True)
+        if free:
+            click.echo("Nothing will be paid.", err=True)
+        else:
+            _announce_cost(context, may_ask=not as_json, yes=yes)
+        findings = run_checks(context, free=free)
+    is_ok = all(finding.status != "failed" for finding in findings.values())
     if as_json:
-        click.echo(json.dumps(_report(patient, terms, findings), indent=2))
+        head = {"base_url": thunderbit.base_url, "account": context.client.account_fingerprint}
+        checks = [
+            {"check": name, "status": one.status, "seen": one.seen, "what_to_do": one.advice}
+            for name, one in findings.items()
+        ]
+        click.echo(
+            json.dumps({**head, "credits_at_most": 0 if free else CREDITS, "ok": is_ok, "checks": checks}, indent=2)
+        )
     else:
         _print(findings)
-    raise SystemExit(exit_code(findings))
+    raise SystemExit(not is_ok)
 
 
-def _ref(text: str | None) -> JobRef | None:
-    from thunderbit_dagster.api.errors import ConfigurationError
-    from thunderbit_dagster.api.models import JobRef
-
-    try:
-        return JobRef.parse(text) if text else None
-    except ConfigurationError as error:
-        raise click.UsageError(f"--job: {error}") from error
-
-
-def _announce(patient: Patient, terms: Terms | None, *, may_ask: bool, yes: bool) -> None:
+def _announce_cost(context: Context, *, may_ask: bool, yes: bool) -> None:
     """Say what will be asked for and what it costs, before it is; have it confirmed where it is paid."""
-    click.echo(f"Looking at {patient.thunderbit.base_url}, account {patient.account}.", err=True)
-    if terms is None:
-        click.echo("Nothing will be paid.", err=True)
-        return
-    paid = "The emulator bills it to an account of its own." if patient.thunderbit.is_local else "You pay for it."
-    price = patient.price
-    click.echo(f"One page will be asked for, {terms.page}: {price} credit{'s' * (price != 1)}. {paid}", err=True)
-    if patient.thunderbit.is_local or yes:
-        return
-    if not may_ask:
-        raise click.UsageError("--json asks no questions: say --yes to pay, or --free.")
-    click.confirm(f"Pay {price} credit{'s' * (price != 1)}?", abort=True, err=True)
+    is_local = context.thunderbit.is_local
+    paid = "The emulator bills it to an account of its own." if is_local else "You pay for it."
+    click.echo(f"One page will be asked for, {context.url}: {CREDITS} credit. {paid}", err=True)
+    if not is_local and not yes:
+        if not may_ask:
+            raise click.UsageError("--json asks no questions: say --yes to pay, or --free.")
+        click.confirm(f"Pay {CREDITS} credit?", abort=True, err=True)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows what is being waited for: one line that changes on a terminal, else a line each."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda words: click.echo(f"{words} ...", err=True)
-        return
-    with console.status("") as status:
-        yield lambda words: status.update(Text(f"{words} ..."))
-
-
-class DoctorReport(TypedDict):
-    """What ``--json`` prints."""
-
-    base_url: str
-    account: str
-    credits_at_most: int
-    ok: bool
-    checks: list[dict[str, str]]
-
-
-def _report(patient: Patient, terms: Terms | None, findings: Sequence[Finding]) -> DoctorReport:
-    from thunderbit_dagster.cli.doctor.checks import exit_code
-
-    return DoctorReport(
-        base_url=patient.thunderbit.base_url,
-        account=patient.account,
-        credits_at_most=patient.price if terms else 0,
-        ok=not exit_code(findings),
-        checks=[
-            {"check": one.check, "status": one.status.value, "seen": one.seen, "what_to_do": one.advice}
-            for one in findings
-        ],
-    )
-
-
-def _print(findings: Sequence[Finding]) -> None:
+def _print(findings: Mapping[str, Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     view = Table("check", "", "seen", "what to do")
-    for one in findings:
+    for name, one in findings.items():
         # Texts of the API are not markup.
-        view.add_row(one.check, Text(one.status.value, STYLES[one.status.value]), Text(one.seen), Text(one.advice))
+        view.add_row(name, Text(one.status, STYLES[one.status]), Text(one.seen), Text(one.advice))
     Console().print(view)
