@@ -237,7 +237,7 @@ def test_no_answer_breaks_the_free_checks(body, headers):
         asked = Reply(error, headers, body)
         for check, stranger in ((check_service, NOBODY), (check_key, asked), (check_key, NOBODY), (check_limits, None)):
             finding = check(context(reply=asked, stranger=stranger))
-            assert finding.advice or finding.status in {"ok", "skipped"}
+            assert finding.what_to_do or finding.status in {"ok", "skipped"}
 
 
 @settings(max_examples=40, deadline=None)
@@ -247,4 +247,4 @@ def test_no_job_breaks_the_paying_checks(results, words):
         seen = context(trial=trial(*results, *rows, words=words), client=Pages())
         for check in (check_states, check_rows, check_paging, check_credits):
             finding = check(seen)
-            assert finding.advice or finding.status in {"ok", "skipped"}
+            assert finding.what_to_do or finding.status in {"ok", "skipped"}

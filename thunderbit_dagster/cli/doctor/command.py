@@ -6,32 +6,27 @@ import json
 import logging
 import os
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from thunderbit_dagster.api.codes import CREDITS_PER_DISTILL
+from thunderbit_dagster.api.models import JobRef
 from thunderbit_dagster.cli.selection import place_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from thunderbit_dagster.cli.doctor.context import Context
 
-    from thunderbit_dagster.api.models import JobRef
-    from thunderbit_dagster.cli.doctor.context import Context, Finding
-
-CREDITS: Final = 1
-"""What one page costs, as Markdown."""
 REMOTE_PAGE: Final = "https://example.com/"
 STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 
 
 def _job_ref(_context: click.Context, _option: click.Parameter, value: str | None) -> JobRef | None:
-    from thunderbit_dagster.api.errors import ConfigurationError
-    from thunderbit_dagster.api.models import JobRef
-
     try:
         return JobRef.parse(value) if value else None
-    except ConfigurationError as error:
+    except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
 
@@ -82,6 +77,10 @@ def doctor(
     Without a code location, the settings in the environment are checked. Costs 1 credit, for one page; --free skips
     what needs it. Exit code 0 when nothing failed.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     from thunderbit_dagster.cli.crawls import opened
     from thunderbit_dagster.cli.doctor.checks import run_checks
     from thunderbit_dagster.cli.doctor.context import MAX_WAIT, RETRY, Context
@@ -118,16 +117,20 @@ def doctor(
         findings = run_checks(context, free=free)
     is_ok = all(finding.status != "failed" for finding in findings.values())
     if as_json:
-        head = {"base_url": thunderbit.base_url, "account": context.client.account_fingerprint}
-        checks = [
-            {"check": name, "status": one.status, "seen": one.seen, "what_to_do": one.advice}
-            for name, one in findings.items()
-        ]
-        click.echo(
-            json.dumps({**head, "credits_at_most": 0 if free else CREDITS, "ok": is_ok, "checks": checks}, indent=2)
-        )
+        report = {
+            "base_url": thunderbit.base_url,
+            "account": context.client.account_fingerprint,
+            "credits_at_most": 0 if free else CREDITS_PER_DISTILL,
+            "ok": is_ok,
+            "checks": [{"check": name, **asdict(finding)} for name, finding in findings.items()],
+        }
+        click.echo(json.dumps(report, indent=2))
     else:
-        _print(findings)
+        view = Table("check", "", "seen", "what to do")
+        for name, one in findings.items():
+            # Texts of the API are not markup.
+            view.add_row(name, Text(one.status, STYLES[one.status]), Text(one.seen), Text(one.what_to_do))
+        Console().print(view)
     raise SystemExit(not is_ok)
 
 
@@ -135,20 +138,8 @@ def _announce_cost(context: Context, *, may_ask: bool, yes: bool) -> None:
     """Say what will be asked for and what it costs, before it is; have it confirmed where it is paid."""
     is_local = context.thunderbit.is_local
     paid = "The emulator bills it to an account of its own." if is_local else "You pay for it."
-    click.echo(f"One page will be asked for, {context.url}: {CREDITS} credit. {paid}", err=True)
+    click.echo(f"One page will be asked for, {context.url}: {CREDITS_PER_DISTILL} credit. {paid}", err=True)
     if not is_local and not yes:
         if not may_ask:
             raise click.UsageError("--json asks no questions: say --yes to pay, or --free.")
-        click.confirm(f"Pay {CREDITS} credit?", abort=True, err=True)
-
-
-def _print(findings: Mapping[str, Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    view = Table("check", "", "seen", "what to do")
-    for name, one in findings.items():
-        # Texts of the API are not markup.
-        view.add_row(name, Text(one.status, STYLES[one.status]), Text(one.seen), Text(one.advice))
-    Console().print(view)
+        click.confirm(f"Pay {CREDITS_PER_DISTILL} credit?", abort=True, err=True)

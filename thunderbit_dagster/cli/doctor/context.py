@@ -9,7 +9,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 from thunderbit_dagster.api.budget import MemoryBudget
 from thunderbit_dagster.api.client import ThunderbitClient
@@ -35,15 +36,14 @@ class Finding:
 
     status: Literal["ok", "warning", "failed", "skipped"]
     seen: str
-    advice: str = ""
+    what_to_do: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the client raised, if anything, and the headers (names in lower case) and JSON of the answer, if any."""
 
     error: ThunderbitError | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     json: object = None
 
 
@@ -66,14 +66,9 @@ def _received(client: ThunderbitClient) -> object:
 
 @dataclass
 class Trial:
-    """A batch job of one page, as far as it came.
+    """A batch job of one page in all its states, and its rows, when it ended in time, with the JSON they came in.
 
-    Attributes:
-        jobs: Its states in order, from the submit on.
-        page: Its rows, read after its end; None when it did not end in time.
-        results: The JSON that the rows were read from, one element a row.
-        error: Why it could not be submitted or read; None when it could.
-        seconds: From the submit to the end, or to giving up.
+    ``error`` says why it could not be submitted or read; ``seconds`` passed from the submit to the end of it all.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -128,37 +123,29 @@ class Context:
             other = "forward the calls to it" if address else "have the emulator's --allow-origin name it, too"
             advice = f"Stop what listens there in the meantime, or name another port by --webhook-port and {other}."
             return Finding("warning" if address else "skipped", seen, advice)
-        return receiver if address else self._reached(receiver)
-
-    def _reached(self, receiver: WebhookReceiver) -> WebhookReceiver | Finding:
-        """The receiver, when an API on this machine can fetch from it. It has no page, so that this costs nothing."""
-        reason = "it did not ask for a page"
+        if address:
+            return receiver
         try:
+            # The receiver has no page: this costs nothing, and shows whether an emulator may call it.
             self.client.distill(receiver.webhook.url)
         except ThunderbitError as error:
-            if isinstance(error, ApiError) and error.code == "SCRAPE_TARGET_NOT_FOUND":
-                return receiver
-            reason = str(error)
-        seen = f"the API on this machine does not reach a receiver at {receiver.origin}: {reason}"
-        return Finding("skipped", seen, f"Start the emulator with --allow-origin {receiver.origin}.")
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two looks at the job."""
-        return 0.2 if self.thunderbit.is_local else 5.0
+            if not isinstance(error, ApiError) or error.code != "SCRAPE_TARGET_NOT_FOUND":
+                seen = f"the API on this machine does not reach a receiver at {receiver.origin}: {error}"
+                return Finding("skipped", seen, f"Start the emulator with --allow-origin {receiver.origin}.")
+        return receiver
 
     @cached_property
     def trial(self) -> Trial:
         """A batch job of one page: submitted, awaited and read, or cancelled when it takes too long."""
         webhook = None if isinstance(self.receiver, Finding) else self.receiver.webhook
         self.tell(f"Waiting for the batch job of one page, up to {self.seconds:.0f} s")
-        trial, began = Trial(), time.monotonic()
+        trial, began, interval = Trial(), time.monotonic(), 0.2 if self.thunderbit.is_local else 5.0
         try:
             trial.jobs.append(self.client.submit_distill([self.url], webhook=webhook))
             ref = trial.jobs[0].ref
             trial.jobs.append(self.client.get_status(ref))
-            while not trial.jobs[-1].status.is_terminal and time.monotonic() - began + self.interval <= self.seconds:
-                time.sleep(self.interval)
+            while not trial.jobs[-1].status.is_terminal and time.monotonic() - began + interval <= self.seconds:
+                time.sleep(interval)
                 trial.jobs.append(self.client.get_status(ref))
             if trial.jobs[-1].status.is_terminal:
                 self.tell("Reading its rows")

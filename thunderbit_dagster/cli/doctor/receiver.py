@@ -5,21 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
-from typing import Final
+from typing import Final, NamedTuple
 
 import httpx
 
 from thunderbit_dagster.api.requests import Webhook
 
-_MAX_BODY: Final = 64 * 1024
+MAX_BODY: Final = 64 * 1024
 """Bytes of a body that are read; a payload holds no rows and takes some 300."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A webhook delivery as it arrived, at a Unix time in seconds."""
 
     headers: httpx.Headers
@@ -53,12 +51,10 @@ class WebhookReceiver(ThreadingHTTPServer):
 
     def wait(self, job_id: str, seconds: float) -> Delivery | None:
         """The first delivery that names the job; None when none comes in so many seconds."""
-
-        def found() -> Delivery | None:
-            return next((one for one in self.deliveries if job_id.encode() in one.body), None)
-
         with self.arrived:
-            return self.arrived.wait_for(found, timeout=seconds)
+            return self.arrived.wait_for(
+                lambda: next((one for one in self.deliveries if job_id.encode() in one.body), None), timeout=seconds
+            )
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -66,18 +62,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 15
 
     def do_GET(self) -> None:
-        self._answer(404)
+        self.send_error(404)
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        body = self.rfile.read(min(int(length), _MAX_BODY) if length.isdecimal() else 0)
+        body = self.rfile.read(min(int(length), MAX_BODY) if length.isdecimal() else 0)
         with self.server.arrived:
             self.server.deliveries.append(Delivery(httpx.Headers(self.headers.items()), body, time.time()))
             self.server.arrived.notify_all()
-        self._answer(204 if self.server.token in self.path else 503)
-
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
+        self.send_response(204 if self.server.token in self.path else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
