@@ -290,6 +290,18 @@ def test_retry_after_in_seconds_as_a_date_and_the_reset_of_the_window(
     assert clock.slept == [pytest.approx(wait, abs=0.01) for wait in (7, 20, 30)]
 
 
+def test_without_a_page_size_the_api_decides_and_the_answer_is_handed_on_as_received(
+    face: Face, service: Service
+) -> None:
+    service.replies = [ok({"id": "batch_1", "status": "completed", "results": [row(0), row(1)]})]
+    answers = []
+    face.client.on_answer = answers.append
+    assert len(face.call("get_job", REF, page_size=None).rows) == 2
+    assert "pageSize" not in service.seen[0].query
+    assert [answer.status for answer in answers] == [200]
+    assert b"completed" in answers[0].content
+
+
 @pytest.mark.parametrize("method", ["submit", "get_job"])
 def test_an_absurd_wait_is_raised_with_its_length(face: Face, service: Service, clock: Clock, method: str) -> None:
     service.replies = [error(429, "RATE_LIMIT_EXCEEDED", Retry_After=str(3 * 86_400))]

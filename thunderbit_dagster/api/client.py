@@ -158,8 +158,8 @@ class ThunderbitClient:
         """Twelve hex digits that stand for origin, however it is spelled, and key; safe to store and to show."""
         self.account_fingerprints = frozenset(fingerprint(one, key) for one in _spellings(self._base_url))
         """All that may stand for it: older versions went by the origin as it was spelled."""
-        self.last_answer: Answer | None = None
-        """The newest answer as received, to see how the API spells what the models hold; None when none came."""
+        self.on_answer: Callable[[Answer], object] | None = None
+        """Is given each answer as received, to see how the API spells what the models hold."""
         self._redact = redactor([key])
         self._auth = _Bearer(self.origin, key)
         self._budget = budget or _account_budget(self.account_fingerprint, requests_per_minute, budget_url, clock)
@@ -374,7 +374,6 @@ class ThunderbitClient:
     def _send(self, call: Call) -> Answer | Failure:
         http = self._http_paid if call.safety is Safety.PAID else self._http
         request, began, has_begun = self._request(http, call), time.monotonic(), False
-        self.last_answer = None
         try:
             response = _within(_longest(request), lambda: http.send(request, stream=True))
             with closing(response):
@@ -383,8 +382,10 @@ class ThunderbitClient:
                     body.add(chunk)
         except httpx.RequestError as problem:
             return self._failure(problem, has_begun=has_begun)
-        self.last_answer = body.answer
-        return self.last_answer
+        answer = body.answer
+        if self.on_answer is not None:
+            self.on_answer(answer)
+        return answer
 
 
 def user_agent() -> str:

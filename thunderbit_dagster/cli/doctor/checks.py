@@ -38,11 +38,7 @@ SETTING: Final = "requests_per_minute (THUNDERBIT_REQUESTS_PER_MINUTE)"
 REPORT: Final = "The plugin understands it; please report it, so that the emulator learns it too."
 UNREAD: Final = "The plugin would get this wrong. Do not crawl in bulk yet; report it with this output."
 NO_SERVICE: Final = (
-    (
-        errors.NotSentError,
-        "nothing answers",
-        "Check base_url and network; if local, run `thunderbit-dagster emulator`.",
-    ),
+    (errors.NotSentError, "nothing answers", "Check the network and base_url, or run `thunderbit-dagster emulator`."),
     (errors.TransportError, "the connection breaks off", "Look at proxies and firewalls in between."),
     (errors.ServerError, "the service has a fault", "Try again later, and look at its status page."),
 )
@@ -304,7 +300,7 @@ def check_dagster(context: Context) -> Finding:
         return failed(f"DAGSTER_HOME is {home}, which is no folder", "Make it, or set another.")
     if not home.is_dir():
         seen = f"DAGSTER_HOME is not set, and there is no instance in {home}"
-        return warning(seen, "Set it, or start `thunderbit-dagster dev`: without, Dagster forgets open jobs.")
+        return warning(seen, "Set it, or start `thunderbit-dagster dev`: without it, open jobs are forgotten.")
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             instance.get_runs(limit=1)

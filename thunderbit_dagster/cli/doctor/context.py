@@ -15,6 +15,7 @@ from typing import Final, Literal, NamedTuple
 from thunderbit_dagster.api.budget import MemoryBudget
 from thunderbit_dagster.api.client import ThunderbitClient
 from thunderbit_dagster.api.codes import MAX_PAGE_SIZE, JobKind
+from thunderbit_dagster.api.effects import Answer
 from thunderbit_dagster.api.errors import ApiError, ProtocolError, ThunderbitError
 from thunderbit_dagster.api.models import Job, JobPage, JobRef
 from thunderbit_dagster.api.parsing import decode_json, unwrap
@@ -50,17 +51,18 @@ class Reply(NamedTuple):
 def request_unknown_job(client: ThunderbitClient) -> Reply:
     """Read a job that no account has, which is free."""
     error: ThunderbitError | None = None
+    answers: list[Answer] = []
+    client.on_answer = answers.append
     try:
         client.get_job(JobRef(JobKind.DISTILL, f"batch_doctor_{secrets.token_hex(8)}"))
     except ThunderbitError as problem:
         error = problem
-    return Reply(error, client.last_answer.headers if client.last_answer else {}, _received(client))
+    return Reply(error, answers[-1].headers if answers else {}, _last_json(answers))
 
 
-def _received(client: ThunderbitClient) -> object:
-    """The JSON of the client's last answer; None when there is none."""
-    with suppress(ProtocolError):
-        return decode_json(client.last_answer.content or b"{}") if client.last_answer else None
+def _last_json(answers: Sequence[Answer]) -> object:
+    with suppress(ProtocolError, IndexError):
+        return decode_json(answers[-1].content or b"{}")
     return None
 
 
@@ -140,6 +142,8 @@ class Context:
         webhook = None if isinstance(self.receiver, Finding) else self.receiver.webhook
         self.tell(f"Waiting for the batch job of one page, up to {self.seconds:.0f} s")
         trial, began, interval = Trial(), time.monotonic(), 0.2 if self.thunderbit.is_local else 5.0
+        answers: list[Answer] = []
+        self.client.on_answer = answers.append
         try:
             trial.jobs.append(self.client.submit_distill([self.url], webhook=webhook))
             ref = trial.jobs[0].ref
@@ -150,7 +154,7 @@ class Context:
             if trial.jobs[-1].status.is_terminal:
                 self.tell("Reading its rows")
                 trial.page = self.client.get_job(ref, page_size=MAX_PAGE_SIZE)
-                results = unwrap(_received(self.client)).get("results")
+                results = unwrap(_last_json(answers)).get("results")
                 trial.results = results if isinstance(results, list) else ()
             else:
                 self.client.cancel_job(ref)
