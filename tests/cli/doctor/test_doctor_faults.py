@@ -350,3 +350,9 @@ def test_settings_that_are_missing_or_wrong_are_named(monkeypatch):
     assert wrong.exit_code == 1
     assert "api_key" in wrong.stderr
     assert "two words" not in wrong.output
+
+
+def test_a_webhook_address_that_is_none_is_refused_before_anything_is_asked() -> None:
+    told = runner().invoke(main, ["doctor", "--webhook-url", "hooks.example.com/x"])
+    assert told.exit_code == 2
+    assert "must be an http or https URL with a host" in told.stderr

@@ -14,6 +14,7 @@ import click
 
 from thunderbit_dagster.api.codes import CREDITS_PER_DISTILL
 from thunderbit_dagster.api.models import JobRef
+from thunderbit_dagster.api.requests import is_http_url
 from thunderbit_dagster.cli.selection import place_options
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def _job_ref(_context: click.Context, _option: click.Parameter, value: str | Non
         raise click.BadParameter(str(error)) from error
 
 
+def _webhook_url(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value and not is_http_url(value):
+        raise click.BadParameter("must be an http or https URL with a host")
+    return value or None
+
+
 @click.command()
 @place_options
 @click.option("--url", help=f"The page to ask for; by default {REMOTE_PAGE}, on the emulator its demo site.")
@@ -39,6 +46,7 @@ def _job_ref(_context: click.Context, _option: click.Parameter, value: str | Non
     "--webhook-url",
     envvar="THUNDERBIT_WEBHOOK_URL",
     show_envvar=True,
+    callback=_webhook_url,
     help="Where the API reaches this machine; what calls it must end at --webhook-port. Not needed for an emulator "
     "that may call that port of 127.0.0.1.",
 )
