@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections import Counter
 
 import pytest
 
@@ -27,26 +26,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(FailuresAtOnce(config))
 
 
-LONGEST = ("test_kill.py", "test_celery_postgres.py", "test_docs_terminal.py", "test_examples_live.py", "test_ui.py")
+LONGEST = (
+    "test_kill.py",
+    "test_celery_postgres.py",
+    "test_docs_terminal.py",
+    "test_examples_live.py",
+    "test_ui.py",
+    "test_reliability_kill.py",
+    "test_reliability_machine.py",
+)
 """Slow files to begin with: what is long and begins last is waited for alone."""
-DIVIDED = {"test_reliability_machine.py": 1, "test_reliability_kill.py": 6}
-"""Slow files of which so many tests share a worker, to fill up the end with."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the slow tests, and give each file, or part of one, a worker under `--dist loadgroup`."""
-    numbers = Counter[str]()
-    for item in items:
-        if item.get_closest_marker("slow"):
-            name = item.path.name
-            part = numbers[name] // DIVIDED.get(name, len(items))
-            numbers[name] += 1
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}-{item.path.stem}-{part}"))
+    """Begin with the longest of the slow files."""
     items.sort(key=_turn)
 
 
 def _turn(item: pytest.Item) -> int:
-    order = [*LONGEST, "", *DIVIDED]
-    name = item.path.name
-    return order.index(name if item.get_closest_marker("slow") and name in order else "")
+    is_long = item.path.name in LONGEST and item.get_closest_marker("slow")
+    return LONGEST.index(item.path.name) if is_long else len(LONGEST)
