@@ -21,6 +21,7 @@ Provides-Extra: check
 Provides-Extra: dev
 Provides-Extra: distributed
 Provides-Extra: polars
+Provides-Extra: redis
 Provides-Extra: emulator
 Provides-Extra: test
 Provides-Extra: webhooks
