@@ -1,4 +1,4 @@
-"""Request budgets that several processes share: those of one machine by a file, those of several by Redis."""
+"""Request budgets whose window is kept outside the process, and the one that a machine's processes share by a file."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def credit_observation(record: Reserved | Settled) -> dg.AssetObservation:
     shown: dict[str, str | float] = (
         {"credits reserved": record.credits, "crawl": record.crawl}
         if isinstance(record, Reserved)
-        else {"credits used": record.credits, "job": record.job or "none was submitted"}
+        else {"credits used": record.credits, "job": "none was submitted"}
     )
     return dg.AssetObservation(CREDITS, metadata={**shown, **to_metadata(record)})
 

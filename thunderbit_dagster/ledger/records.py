@@ -275,7 +275,7 @@ class SameAccount(BaseModel):
 
 
 class Settled(BaseModel):
-    """What a reservation came to: the bill of its job, or nothing when the POST was not made or not accepted."""
+    """What a reservation came to: nothing when its POST was not accepted, and in older logs the bill of its job."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -283,7 +283,6 @@ class Settled(BaseModel):
     event: Literal["settled"] = "settled"
     intent_id: str
     credits: int
-    job: str | None = None
 
 
 class Bill(BaseModel):
