@@ -19,15 +19,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.accounts import account, read_journal
+from benchmarks.accounts import ROOT, account, read_journal
 from benchmarks.deployment import Deployment, deployment
-from benchmarks.locations import __file__ as locations
+from benchmarks.locations import CRAWL, EMPTY, KEYS
 from benchmarks.pages import Site
 from thunderbit_dagster.runs.partitions import PARTITION_TAG
 
-DEFINITIONS = Path(locations).parent / "launched.py"
-CRAWL, EMPTY = "pages", "empty"
-KEYS = tuple(f"k{number}" for number in range(10))
+DEFINITIONS = ROOT / "benchmarks" / "locations" / "launched.py"
 MINUTE = 60.0
 PATIENCE = 300.0
 SITE = Site(job_seconds=1.0, body_bytes=1_000)
@@ -77,6 +75,7 @@ def launches(*, scheduled: bool) -> Iterator[Launches]:
         notes = Path(folder) / "notes"
         notes.mkdir()
         variables = {
+            "PYTHONPATH": str(ROOT),
             "BENCHMARK_NOTES": str(notes),
             "BENCHMARK_SCHEDULED": "yes" if scheduled else "",
             "THUNDERBIT_API_KEY": key,

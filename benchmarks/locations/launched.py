@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from benchmarks.locations import CRAWL, EMPTY, KEYS
 from thunderbit_dagster import (
     Crawl,
     Distill,
@@ -17,9 +18,6 @@ from thunderbit_dagster import (
     store_from_environment,
 )
 
-CRAWL = "pages"
-EMPTY = "empty"
-KEYS = tuple(f"k{number}" for number in range(10))
 EVERY_MINUTE = "* * * * *"
 
 partitions = dg.StaticPartitionsDefinition(KEYS)
