@@ -52,7 +52,7 @@ $(VENV)/stamp-bench: EXTRAS := dev,bench
 $(VENV)/stamp-dev $(VENV)/stamp-test $(VENV)/stamp-check $(VENV)/stamp-bench: pyproject.toml
 	@$(MAKE) --no-print-directory python
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(EXTRAS)]'
+	scripts/install.sh $(BIN)/python $(EXTRAS)
 	@touch $@
 
 python:

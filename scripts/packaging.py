@@ -2,10 +2,11 @@
 
 python scripts/packaging.py                          every Python from 3.10 to 3.13 on this machine
 python scripts/packaging.py 3.12 3.10-lowest         these; one that is missing is named and skipped
-python scripts/packaging.py --gate                   this Python, the oldest with the lowest, the newest with the newest
+python scripts/packaging.py --gate                   the oldest with the lowest, the newest and this one with the newest
 
-Each Python gets two environments: with the lowest versions that pyproject.toml allows, and with the newest. The one
-that runs this also crawls the bundled site through Dagster's daemon, and checks a typed project in the newest.
+Each Python gets two environments: with the lowest versions that pyproject.toml allows, and with the newest. The oldest
+with the lowest also crawls the bundled site through Dagster's daemon; the one that runs this with the newest checks a
+typed project.
 Needs uv, which the extra `check` brings.
 """
 
@@ -145,6 +146,11 @@ def find_python(minor: int) -> Path | None:
     return None
 
 
+def oldest() -> int:
+    """The minor version of the oldest Python on this machine."""
+    return next(minor for minor in (*MINORS, sys.version_info[1]) if find_python(minor))
+
+
 def settings() -> dict[str, str]:
     """The environment of uv: where pip, as it is set up here, gets packages and which certificates it trusts."""
     _, listed = output([sys.executable, "-m", "pip", "config", "list"])
@@ -223,15 +229,14 @@ def try_python(minor: int, resolutions: Sequence[str], wheel: Path, folder: Path
     if python is None:
         print(f"Python 3.{minor}: skipped, there is none on this machine", flush=True)
         return
-    own = sys.version_info[1] == minor
     for resolution in resolutions:
         began = time.monotonic()
         place = Environment(folder / f"{minor}-{resolution}", python, resolution, env)
         place.install(wheel)
         place.smoke()
-        if own and resolution == "lowest-direct":  # with the newest `make demo` has run it
+        if minor == oldest() and resolution == "lowest-direct":  # with the newest `make demo` has run it
             place.demo()
-        if own and resolution == "highest":
+        if minor == sys.version_info[1] and resolution == "highest":
             place.types()
         seconds = time.monotonic() - began
         print(f"Python 3.{minor}, {resolution}: works ({place.versions()}), {seconds:.0f} s", flush=True)
@@ -258,7 +263,7 @@ def chosen(arguments: Sequence[str]) -> dict[int, list[str]]:
     if not arguments:
         return dict.fromkeys([*MINORS, own], every)
     if list(arguments) == ["--gate"]:
-        arguments = [f"3.{MINORS[0]}-lowest", f"3.{MINORS[-1]}-highest", f"3.{own}"]
+        arguments = [f"3.{oldest()}-lowest", f"3.{MINORS[-1]}-highest", f"3.{own}-highest"]
     wanted: dict[int, list[str]] = {}
     for text in arguments:
         python, _, resolution = text.partition("-")

@@ -27,9 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 LONGEST = (
-    "test_kill.py",
-    "test_celery_postgres.py",
     "test_docs_terminal.py",
+    "test_celery_postgres.py",
+    "test_kill.py",
     "test_examples_live.py",
     "test_ui.py",
     "test_reliability_kill.py",

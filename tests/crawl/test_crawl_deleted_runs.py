@@ -39,8 +39,9 @@ def half_collected(docs, held, keys):
     return keys[:half], keys[half:]
 
 
-@pytest.mark.parametrize("partitions", [6, pytest.param(100, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("is_clicked_again", [False, True])
+@pytest.mark.parametrize(
+    ("partitions", "is_clicked_again"), [(6, False), (6, True), pytest.param(100, True, marks=pytest.mark.slow)]
+)
 def test_after_all_runs_are_deleted_open_jobs_are_collected_and_nothing_is_sent_twice(
     line, pages, held, own_instance, partitions, *, is_clicked_again
 ):

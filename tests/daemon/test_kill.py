@@ -152,35 +152,49 @@ def _worker(demo: DemoRun, instance: dg.DagsterInstance) -> list[int]:
     return [int(pid) for pid in re.findall(r"pid:? (\d+)", said)[-1:]]
 
 
-POINTS = [
-    pytest.param(_submitting, _worker, id="run-worker-while-submitting"),
-    pytest.param(_running, _command("cli emulator"), id="emulator-while-jobs-run"),
-    pytest.param(_collecting, _command("dagster._daemon"), id="daemon-while-collecting"),
-]
-MORE_POINTS = [
-    pytest.param(_collecting, _worker, id="run-worker-while-collecting"),
-    pytest.param(_submitting, _command("cli emulator"), id="emulator-while-submitting"),
-    pytest.param(_running, _command("dagster._daemon"), id="daemon-while-jobs-run"),
-]
-"""With `RELIABILITY_ROUNDS`; each takes two demos."""
-if "RELIABILITY_ROUNDS" in os.environ:
-    POINTS += MORE_POINTS
+@dataclass(frozen=True)
+class Kill:
+    """When a process is killed, which, and whether the demo ends with it."""
 
+    reached: Callable[[dg.DagsterInstance], bool]
+    victims: Callable[[DemoRun, dg.DagsterInstance], list[int]]
+    ends_demo: bool = True
 
-@pytest.mark.parametrize(("reached", "victims"), POINTS)
-def test_started_again_it_ends_in_the_same_parquet(tmp_path, ports, undisturbed, reached, victims) -> None:
-    demo = _demo(tmp_path / "killed", ports)
-    demo.start()
-    stop_by = time.monotonic() + DEMO_SECONDS
-    with dg.DagsterInstance.from_config(str(demo.home)) as instance:
-        while not reached(instance):
-            assert demo.process.poll() is None, (tmp_path / "killed" / "demo.out").read_text()
+    def happen(self, demo: DemoRun, instance: dg.DagsterInstance) -> None:
+        stop_by = time.monotonic() + DEMO_SECONDS
+        while not self.reached(instance):
+            assert demo.process.poll() is None, (demo.folder / "demo.out").read_text()
             assert time.monotonic() < stop_by
             time.sleep(LOOK_SECONDS)
-        killed = victims(demo, instance)
+        killed = self.victims(demo, instance)
         assert killed, demo.descendants()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
+
+
+KILLS = {
+    "run-worker-while-submitting": Kill(_submitting, _worker, ends_demo=False),
+    "emulator-while-jobs-run": Kill(_running, _command("cli emulator")),
+    "daemon-while-collecting": Kill(_collecting, _command("dagster._daemon")),
+    "run-worker-while-collecting": Kill(_collecting, _worker, ends_demo=False),
+    "emulator-while-submitting": Kill(_submitting, _command("cli emulator")),
+    "daemon-while-jobs-run": Kill(_running, _command("dagster._daemon")),
+}
+ROUNDS = [pytest.param(list(KILLS.values())[:3], id="three-one-after-the-other")]
+if "RELIABILITY_ROUNDS" in os.environ:
+    ROUNDS += [pytest.param([kill], id=name) for name, kill in KILLS.items()]
+
+
+@pytest.mark.parametrize("kills", ROUNDS)
+def test_started_again_it_ends_in_the_same_parquet(tmp_path, ports, undisturbed, kills) -> None:
+    demo = _demo(tmp_path / "killed", ports)
+    demo.start()
+    with dg.DagsterInstance.from_config(str(demo.home)) as instance:
+        for number, kill in enumerate(kills, 1):
+            kill.happen(demo, instance)
+            if kill.ends_demo and number < len(kills):
+                assert demo.end() != 0
+                demo.start()
         if demo.end() != 0:
             demo.complete()
         assert _rows(demo.folder) == undisturbed

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
-import httpx
 import pytest
 import yaml
 from ports import free_port
 
 from thunderbit_dagster.cli.dagster_api import DagsterApi
-from thunderbit_dagster.cli.processes import Child, Children
+from thunderbit_dagster.cli.processes import Child, Children, http_client
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 LOCATION = Path(__file__).with_name("crawl_location.py")
@@ -97,7 +96,7 @@ class Deployment:
         tags = [{"key": "dagster/partition", "value": partition}]
         params = {"selector": selector, "mode": "default", "runConfigData": {}, "executionMetadata": {"tags": tags}}
         body = {"query": LAUNCH, "variables": {"params": params}}
-        answer = httpx.post(f"{self.api.url}/graphql", json=body, timeout=60, trust_env=False).json()
+        answer = http_client().post(f"{self.api.url}/graphql", json=body, timeout=60).json()
         launched = answer["data"]["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", answer
         return launched["run"]["runId"]

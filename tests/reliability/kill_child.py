@@ -18,8 +18,7 @@ from pathlib import Path
 import dagster as dg
 from crash_points import CURSOR, Crash
 from crawl_world import Line, crawl, resource
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from quick_dagster import quick_dagster
 
 from thunderbit_dagster.ledger.event_log import LedgerReader
 
@@ -109,22 +108,26 @@ def live(wish: dict[str, object]) -> int:
     return code
 
 
+def fork(wish: dict[str, object]) -> int:
+    """The exit code of a process that grants one wish; negative is the number of the signal that ended it."""
+    pid = os.fork()
+    if not pid:
+        os.environ[CRASH_AT] = wish["crash_at"]
+        code = 1
+        try:
+            code = live(wish)
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def main() -> None:
-    event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    for request in sys.stdin:
-        wish = json.loads(request)
-        pid = os.fork()
-        if not pid:
-            os.environ[CRASH_AT] = wish["crash_at"]
-            code = 1
-            try:
-                code = live(wish)
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
+    with quick_dagster():
+        for request in sys.stdin:
+            sys.stdout.write(f"{fork(json.loads(request))}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

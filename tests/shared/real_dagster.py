@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-import httpx
 import pytest
 from ports import free_port
 
 from thunderbit_dagster.cli.dagster_api import LAUNCH, DagsterApi
-from thunderbit_dagster.cli.processes import Children
+from thunderbit_dagster.cli.processes import Children, http_client
 from thunderbit_dagster.cli.workspace import DAGSTER_YAML
 
 START_SECONDS = 120
@@ -62,7 +61,7 @@ class RealDagster:
     def graphql(self, query: str, **variables: object) -> dict[str, object]:
         """One call of the webserver's GraphQL API."""
         body = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.api.url}/graphql", json=body, timeout=60).raise_for_status().json()
+        answer = http_client().post(f"{self.api.url}/graphql", json=body, timeout=60).raise_for_status().json()
         assert "errors" not in answer, answer
         return answer["data"]
 

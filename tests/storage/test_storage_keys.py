@@ -142,6 +142,7 @@ SHAPES = st.one_of(
 
 @given(keys=st.lists(SHAPES, min_size=1, max_size=3, unique_by=str.casefold))
 @example(keys=["guides", "2024"])
+@example(keys=["12345-02-02"])
 @settings(suppress_health_check=[HealthCheck.filter_too_much], deadline=None, max_examples=150)
 def test_no_accepted_keys_are_misread_whatever_they_look_like(tmp_path_factory, keys):
     assume(key_problem(keys) is None)

@@ -8,6 +8,8 @@ from typing import TypedDict
 
 import httpx
 
+from thunderbit_dagster.cli.processes import http_client
+
 LOCATIONS = """
 { repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } pipelines { name } } }
                         ... on PythonError { message } } }
@@ -84,10 +86,9 @@ class DagsterApi:
         return found.get("nodes", []) if isinstance(found, dict) else []
 
     def _post(self, query: str, variables: Mapping[str, object]) -> dict[str, object]:
-        answer = httpx.post(
-            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60.0, trust_env=False
-        )
-        body = answer.raise_for_status().json()
-        if body.get("errors"):
-            raise DagsterApiError(str(body["errors"][0].get("message")))
-        return dict(body["data"])
+        body = {"query": query, "variables": variables}
+        answer = http_client().post(f"{self.url}/graphql", json=body, timeout=60.0)
+        answered = answer.raise_for_status().json()
+        if answered.get("errors"):
+            raise DagsterApiError(str(answered["errors"][0].get("message")))
+        return dict(answered["data"])

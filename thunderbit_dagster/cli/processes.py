@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -123,10 +124,16 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
         return
 
 
+@cache
+def http_client() -> httpx.Client:
+    """The one client of this process for requests to what it has started: each new one reads all certificates."""
+    return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
 def answers(url: str) -> bool:
     """Whether a URL on this machine gives any answer that is not a server error."""
     try:
-        return httpx.get(url, timeout=2.0, trust_env=False).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+        return http_client().get(url, timeout=2.0).status_code < httpx.codes.INTERNAL_SERVER_ERROR
     except httpx.HTTPError:
         return False
 

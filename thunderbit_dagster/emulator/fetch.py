@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import httpcore
@@ -201,13 +202,19 @@ class Fetcher:
     def _connections(self) -> httpcore.AsyncConnectionPool:
         if self._pool is None:
             self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=httpx.create_ssl_context(),
+                ssl_context=_tls(),
                 max_connections=200,
                 max_keepalive_connections=20,
                 keepalive_expiry=5.0,
                 network_backend=self.backend,
             )
         return self._pool
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Shared by all emulators of a process: reading the certificates takes a while."""
+    return httpx.create_ssl_context()
 
 
 class RobotsGate:

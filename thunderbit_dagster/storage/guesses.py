@@ -40,7 +40,7 @@ def _date(key: str) -> str | None:
         with suppress(ValueError, OverflowError):
             # The readers know years that Python does not.
             date(year if 0 < year <= MAXYEAR else _LEAP_YEAR, month, day)
-            return f"{year:04d}-{month:02d}-{day:02d}" if year > 0 else f"a date of the year {year}"
+            return f"{year:04d}-{month:02d}-{day:02d}" if 0 < year <= MAXYEAR else f"a date of the year {year}"
     return None
 
 

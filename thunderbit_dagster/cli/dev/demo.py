@@ -45,7 +45,7 @@ from thunderbit_dagster.runs.partitions import range_tags
 from thunderbit_dagster.starter.crawls import demo_crawl, own_crawl
 from thunderbit_dagster.storage.store import ParquetStore
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 _ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
+from thunderbit_dagster.cli.processes import http_client
 from thunderbit_dagster.collection.checks import Audit, audit
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.ledger.event_log import LedgerReader
@@ -40,7 +40,7 @@ class Usage:
 
 def read_usage(emulator_url: str) -> Usage:
     """The counters of an emulator on this machine. They begin at 0 with each start; credits do not."""
-    stats = httpx.get(f"{emulator_url}/_emulator/stats", timeout=10.0, trust_env=False).raise_for_status().json()
+    stats = http_client().get(f"{emulator_url}/_emulator/stats", timeout=10.0).raise_for_status().json()
     requests: Mapping[str, int] = stats["requests"]
     return Usage(
         requests=sum(requests.values()),
