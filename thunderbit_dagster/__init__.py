@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from thunderbit_dagster.api.models import JobRef
     from thunderbit_dagster.api.requests import Distill, Extract
     from thunderbit_dagster.component import ThunderbitCrawlComponent
+    from thunderbit_dagster.crawl.changes import Changes
     from thunderbit_dagster.crawl.crawl import Crawl
     from thunderbit_dagster.crawl.schedule import Schedule
+    from thunderbit_dagster.dataset.changes import read_changes
     from thunderbit_dagster.dataset.io_manager import ThunderbitParquetIOManager
     from thunderbit_dagster.dataset.loading import HalfPublishedWarning, read_partition, read_partitions, scan
     from thunderbit_dagster.definitions import build_crawl_definitions
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssetColumn",
+    "Changes",
     "Crawl",
     "Distill",
     "DynamicUrls",
@@ -58,6 +61,7 @@ __all__ = [
     "build_crawl_definitions",
     "column_lineage",
     "models_of",
+    "read_changes",
     "read_partition",
     "read_partitions",
     "resource_from_environment",
@@ -69,6 +73,7 @@ __all__ = [
 # emulator need neither Dagster nor Arrow.
 _HOMES = {
     "AssetColumn": "urls",
+    "Changes": "crawl.changes",
     "Crawl": "crawl.crawl",
     "Distill": "api.requests",
     "DynamicUrls": "urls",
@@ -91,6 +96,7 @@ _HOMES = {
     "build_crawl_definitions": "definitions",
     "column_lineage": "metadata.catalog",
     "models_of": "extraction.models",
+    "read_changes": "dataset.changes",
     "read_partition": "dataset.loading",
     "read_partitions": "dataset.loading",
     "resource_from_environment": "starter.environment",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from thunderbit_dagster.cancellation.definition import build_cancel_job
+from thunderbit_dagster.changes.definition import build_changes, build_changes_checks
 from thunderbit_dagster.collection.definition import (
     build_collection,
     build_conservation_check,
@@ -129,6 +130,7 @@ def build_crawl_definitions(
                 build_conservation_check(crawl, store),
                 build_quality_checks(crawl, store),
                 *build_schema_drift_checks(crawl, store),
+                *build_changes_checks(crawl, store),
             )
         ],
         jobs=[
@@ -161,6 +163,7 @@ def _assets(crawls: Sequence[Crawl], store: ParquetStore) -> list[dg.AssetsDefin
             for asset in (
                 build_submissions(crawl, store.base_uri, collecting(crawl, store)),
                 build_collection(crawl, store),
+                *build_changes(crawl, store),
             )
         ]
 

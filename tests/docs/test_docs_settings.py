@@ -10,6 +10,7 @@ import thunderbit_dagster
 
 MAKERS = (
     "AssetColumn",
+    "Changes",
     "Crawl",
     "Distill",
     "DynamicUrls",

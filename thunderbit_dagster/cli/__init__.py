@@ -8,6 +8,7 @@ from thunderbit_dagster.cli.backfill.command import backfill
 from thunderbit_dagster.cli.backfill.plan_command import plan
 from thunderbit_dagster.cli.dev.command import dev
 from thunderbit_dagster.cli.dev.demo import demo
+from thunderbit_dagster.cli.diff import diff
 from thunderbit_dagster.cli.doctor.command import doctor
 from thunderbit_dagster.cli.emulator import emulator, site
 from thunderbit_dagster.cli.jobs.command import jobs
@@ -21,5 +22,5 @@ def main() -> None:
     """Batch crawls with the Thunderbit API, in Dagster."""
 
 
-for command in (backfill, demo, dev, doctor, emulator, jobs, plan, site, webhooks):
+for command in (backfill, demo, dev, diff, doctor, emulator, jobs, plan, site, webhooks):
     main.add_command(command)

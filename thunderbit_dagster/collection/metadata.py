@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from thunderbit_dagster.collection.partition_writer import JobReport, OutputReport, PartitionReport, host_of
+from thunderbit_dagster.collection.partition_writer import JobReport, OutputReport, PartitionReport
 from thunderbit_dagster.ledger.asset_events import Metadata
 from thunderbit_dagster.metadata.catalog import column_schema
 from thunderbit_dagster.metadata.tables import table
 from thunderbit_dagster.storage.schema import SucceededRow
 from thunderbit_dagster.storage.writer import Published
+from thunderbit_dagster.urls import host_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import cast
-from urllib.parse import urlsplit
 
 from thunderbit_dagster.api.codes import JobStatus, RowStatus
 from thunderbit_dagster.api.models import Job, Row
@@ -31,6 +30,7 @@ from thunderbit_dagster.ledger.submissions import Submission
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.storage.schema import SCHEMAS, FailedRow, SucceededRow
 from thunderbit_dagster.storage.writer import PartitionWriter, PublishedPair
+from thunderbit_dagster.urls import host_of
 
 PREVIEW_ROWS = 5
 LESS_CONTENT = "SUCCEEDED with less content"
@@ -292,14 +292,6 @@ class PartitionCollector:
         self.report.failures_by_host[host_of(row["url"]), row["error_code"]] += 1
         insort(self.report.first_failed, row, key=lambda failed: failed["position"])
         del self.report.first_failed[FIRST_FAILED:]
-
-
-def host_of(url: str) -> str:
-    """The host that a URL names, empty when it names none: refused URLs may be any text."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def is_blank(markdown: str | None, data: str | None) -> bool:

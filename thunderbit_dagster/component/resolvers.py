@@ -11,6 +11,7 @@ from thunderbit_dagster.component.schema import CrawlShape
 from thunderbit_dagster.component.sources import read_urls
 from thunderbit_dagster.component.templates import render, render_secret, render_with_headers
 from thunderbit_dagster.component.values import read_duration
+from thunderbit_dagster.crawl.changes import Changes
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.crawl.schedule import Schedule
 from thunderbit_dagster.resource import ThunderbitResource
@@ -95,6 +96,15 @@ def _read_part(context: dg.ResolutionContext, name: str, value: object) -> objec
     return read_duration(context, value) if name == "spread" else value
 
 
+def _read_changes(context: dg.ResolutionContext, given: object) -> object:
+    options = render(context, given)
+    if not isinstance(options, Mapping):
+        return options
+    make: Callable[..., Changes] = Changes
+    with errors_at_line(context):
+        return make(**options)
+
+
 _READERS: Mapping[str, Callable[[dg.ResolutionContext, object], object]] = {
     "urls": read_urls,
     "request": _read_request,
@@ -103,6 +113,7 @@ _READERS: Mapping[str, Callable[[dg.ResolutionContext, object], object]] = {
     "past_dates": read_duration,
     "job_deadline": read_duration,
     "success_rate": _read_thresholds,
+    "changes": _read_changes,
     "freshness": render,
 }
 

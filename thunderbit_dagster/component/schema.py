@@ -48,6 +48,7 @@ from thunderbit_dagster.component.values import (
     Shape,
     Zone,
 )
+from thunderbit_dagster.crawl.changes import LONGEST_HISTORY
 from thunderbit_dagster.resource import ThunderbitResource
 
 
@@ -221,6 +222,28 @@ PastDatesShape: TypeAlias = Annotated[
 ]
 
 
+_Crawls = Annotated[int, Field(ge=1, le=LONGEST_HISTORY), Template()]
+
+
+class ChangesShape(Shape):
+    """What counts as a change of a page from crawl to crawl."""
+
+    confirm: _Crawls = Field(default=1, description="In how many crawls in a row new text must stand before it counts.")
+    removed_after: _Crawls = Field(
+        default=2, description="In how many crawls in a row a page must be missing before it counts as removed."
+    )
+    history: _Crawls = Field(default=10, description="How many published dates before its own are read.")
+    ignore: Annotated[list[NonEmptyText], Template()] = Field(
+        default=[], description="Regular expressions; what they match is left out before lines are compared."
+    )
+    ordered_hosts: Annotated[list[NonEmptyText], Template()] = Field(
+        default=[], description="Hosts on which the order of lines is content."
+    )
+
+
+ChangesSettings: TypeAlias = Annotated[object, OneOf([(IsTemplate(), str)], ChangesShape)]
+
+
 class CrawlShape(Shape):
     """A named set of URLs with one kind of request, its partitions and its cadence."""
 
@@ -267,6 +290,9 @@ class CrawlShape(Shape):
         default=[0.95, 0.8],
         description="Of a partition's URLs: the check warns when a smaller share succeeded, and below the second is an "
         "error. [0, 0]: it only counts.",
+    )
+    changes: ChangesSettings = Field(
+        default=None, description="Adds the asset `changes`, with these settings; {} for the defaults. Needs a cadence."
     )
     description: NonEmptyText = Field(
         default="", description="What the crawl is for; goes before the text of each asset."

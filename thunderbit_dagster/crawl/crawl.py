@@ -13,6 +13,7 @@ import dagster as dg
 
 from thunderbit_dagster.api.codes import DEFAULT_EXTRACT_BATCH_URLS, MAX_BATCH_URLS, JobKind
 from thunderbit_dagster.api.requests import Distill, Extract
+from thunderbit_dagster.crawl.changes import Changes
 from thunderbit_dagster.crawl.code_reference import calling_line
 from thunderbit_dagster.crawl.past_dates import problems, refusal_of
 from thunderbit_dagster.crawl.schedule import Schedule
@@ -78,6 +79,7 @@ _EXPECTED: Mapping[str, Expected] = {
     "batch_size": whole(1, MAX_BATCH_URLS) | NONE,
     "max_credits_per_partition": whole(1) | NONE,
     "success_rate": Expected("two shares, such as (0.95, 0.8), for the warning and the error", _are_thresholds) | NONE,
+    "changes": instance_of("a Changes(...)", Changes) | NONE,
     "description": instance_of("text", str) | NONE,
     "group": TEXT | NONE,
     "owners": TEXTS,
@@ -123,6 +125,8 @@ class Crawl:
             What fits is sent; the rest is not submitted until the cap is raised. Default: no cap.
         success_rate: The check ``success_rate`` warns when less than the first share of a partition's URLs
             succeeded, and is an error below the second (default 0.95 and 0.8). None: there is no such check.
+        changes: ``Changes(...)`` adds the asset ``changes``: what became of each URL since the dates before. It needs a
+            cadence. Default: there is no such asset.
         description: What the crawl is for; stands first in the description of each asset.
         group: The asset group (default: the crawl's name).
         owners: E-mail addresses and ``team:...``, as Dagster has them.
@@ -150,6 +154,7 @@ class Crawl:
     batch_size: int | None = None
     max_credits_per_partition: int | None = None
     success_rate: tuple[float, float] | None = (0.95, 0.8)
+    changes: Changes | None = None
     description: str | None = None
     group: str | None = None
     owners: Sequence[str] = ()
@@ -182,6 +187,8 @@ class Crawl:
             yield f"`max_credits_per_partition` is {cap}, but must allow one URL, which costs up to {price}"
         if self.cadence is None and self.past_dates != "fetch":
             yield "`past_dates` refuses dates, so it needs a `cadence`"
+        if self.cadence is None and self.changes is not None:
+            yield "`changes` compares dates, so it needs a `cadence`"
         yield from self._schedule_problems()
         yield from self._catalog_problems()
 

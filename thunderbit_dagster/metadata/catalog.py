@@ -13,7 +13,7 @@ from thunderbit_dagster.api.requests import Extract
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.extraction.output import output_of
 from thunderbit_dagster.lazy import LazyModule
-from thunderbit_dagster.storage.schema import COLUMNS, EXTRACT_COLUMNS, Table
+from thunderbit_dagster.storage.schema import CHANGES, COLUMNS, EXTRACT_COLUMNS, StoredTable, Table
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.validation import instance_of, one_of, require_setting
 
@@ -59,6 +59,39 @@ def table_spec(crawl: Crawl, store: ParquetStore, table: Table, text: str) -> dg
         freshness_policy=freshness_of(crawl),
         metadata=metadata,
     ).with_io_manager_key(IO_MANAGER_KEY)
+
+
+def changes_spec(crawl: Crawl, store: ParquetStore) -> dg.AssetSpec:
+    """The spec of ``changes``, which is materialized when ``succeeded`` and ``failed`` of its partition were."""
+    storage = _storage(store)
+    columns = [
+        dg.TableColumn(one.name, one.type, one.description, dg.TableColumnConstraints(nullable=one.nullable))
+        for one in CHANGES
+    ]
+    metadata: AssetMetadata = {
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/table_name": f"{crawl.name}.changes",
+        "dagster/storage_kind": storage,
+        URI: table_uri(store, crawl.name, "changes"),
+        **code_references(crawl),
+    }
+    return dg.AssetSpec(
+        crawl.key("changes"),
+        deps=[crawl.key("succeeded"), crawl.key("failed")],
+        description=asset_description(
+            crawl,
+            "What became of each URL since the crawls before: new, changed, unchanged, removed, failed or returned, "
+            "and the difference. Parquet, one file per partition.",
+        ),
+        group_name=group_of(crawl),
+        owners=crawl.owners,
+        tags=crawl.tags,
+        kinds={"thunderbit", "parquet", *({storage} & set(_STORAGE_KINDS.values()))},
+        # Also for dates that are not the newest: they are backfilled in any order.
+        automation_condition=dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window()),
+        skippable=True,
+        metadata=metadata,
+    )
 
 
 def asset_description(crawl: Crawl, text: str) -> str:
@@ -177,7 +210,7 @@ def _longest_window(cadence: dg.TimeWindowPartitionsDefinition) -> timedelta:
     return longest
 
 
-def table_uri(store: ParquetStore, crawl: str, table: Table) -> str:
+def table_uri(store: ParquetStore, crawl: str, table: StoredTable) -> str:
     """The folder of a table."""
     return f"{store.base_uri}/{crawl}/{table}"
 

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from thunderbit_dagster.storage.errors import InvalidKeyError
-from thunderbit_dagster.storage.schema import COLUMNS, EXTRACT_COLUMNS, Table
+from thunderbit_dagster.storage.schema import CHANGES, COLUMNS, EXTRACT_COLUMNS, StoredTable
 
 _FILE_NAME: Final = "rows.parquet"
 MAX_KEY_LENGTH: Final = 100
@@ -20,7 +20,8 @@ _LEADING_DIMENSIONS: Final = ("date", "urls")
 _KEY: Final = re.compile(r"(?!\.)[A-Za-z0-9._:+-]+(?<!\.)")
 _CRAWL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 _DIMENSION: Final = re.compile(r"[a-z][a-z0-9_]*")
-_COLUMN_NAMES: Final = {one.name for columns in COLUMNS.values() for one in columns} | {*EXTRACT_COLUMNS}
+_TABLES: Final = (*COLUMNS, "changes")
+_COLUMN_NAMES: Final = {one.name for columns in (*COLUMNS.values(), CHANGES) for one in columns} | {*EXTRACT_COLUMNS}
 # Hive's spelling of null: every reader would turn it into a missing value.
 _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 
@@ -90,10 +91,10 @@ def ordered(dimensions: Mapping[str, str]) -> dict[str, str]:
     return {name: dimensions[name] for name in (*leading, *others)}
 
 
-def table_path(crawl: str, table: Table) -> str:
+def table_path(crawl: str, table: StoredTable) -> str:
     """The directory of a table, relative to the base URI."""
-    if table not in COLUMNS:
-        raise InvalidKeyError(f"Unknown table {table!r}. There are: {', '.join(COLUMNS)}.")
+    if table not in _TABLES:
+        raise InvalidKeyError(f"Unknown table {table!r}. There are: {', '.join(_TABLES)}.")
     return f"{validate_crawl_name(crawl)}/{table}"
 
 
@@ -102,7 +103,7 @@ def is_crawl_name(text: str) -> bool:
     return _CRAWL.fullmatch(text) is not None
 
 
-def partition_path(crawl: str, table: Table, dimensions: Mapping[str, str]) -> str:
+def partition_path(crawl: str, table: StoredTable, dimensions: Mapping[str, str]) -> str:
     """The object of one partition, relative to the base URI.
 
     A colon, as in the hourly key `2026-11-02-13:00`, is written `%3A`, the way Hive and Spark do it and

@@ -26,10 +26,14 @@ SCHEMA_VERSION = 1
 """Raised when a column changes its name or type; a new nullable column leaves it as it is."""
 
 Table = Literal["succeeded", "failed"]
+"""The tables of a crawl that are published together."""
+StoredTable = Table | Literal["changes"]
+"""All tables of a crawl."""
 
 _TEXT: Final = "string"
 INTEGER: Final = "int32"
 TRUTH: Final = "bool"
+SHARE: Final = "double"
 INSTANT: Final = "timestamp[us, tz=UTC]"
 _TEXTS: Final = "list<item: string>"
 LINKS: Final = "list<item: struct<text: string, href: string>>"
@@ -116,6 +120,31 @@ _FAILED = (
     *_JOB,
     *_PROVENANCE,
 )
+CHANGES: Final = (
+    *_URL,
+    _required("status", _TEXT, "new, changed, unchanged, removed, failed or returned"),
+    Column(
+        "since",
+        _TEXT,
+        "Key of the date on which the content, or the removal, that stands was first seen, as far as the history goes",
+    ),
+    Column("title", _TEXT, "Page title, of the page that stands"),
+    Column("content_hash", _TEXT, "content_hash of this date's page in succeeded; null without a page"),
+    Column("base_date", _TEXT, "Key of the date whose page this date's page was compared with"),
+    Column("base_submission_id", _TEXT, "The submission of that date"),
+    Column("base_content_hash", _TEXT, "content_hash of the page it was compared with"),
+    Column("similarity", SHARE, "Share of characters in equal lines, 0 to 1; shown, and decides nothing"),
+    Column("lines_removed", INTEGER, "Lines (or extracted rows) of content that are gone"),
+    Column("lines_added", INTEGER, "Lines (or extracted rows) of content that are new"),
+    Column("differences_ignored", INTEGER, "Lines that differ in noise only"),
+    Column("diff", _TEXT, "What changed: lines with - and +, of an extraction a JSON object a field; shortened"),
+    Column("crawls_pending", INTEGER, "In how many crawls in a row a change stands that is not confirmed yet"),
+    Column("crawls_missing", INTEGER, "In how many crawls in a row the page was missing"),
+    Column("error_code", _TEXT, "error_code of this date's row in failed"),
+    Column("error_message", _TEXT, "error_message of that row"),
+    _required("submission_id", _TEXT, "The submission of this date"),
+)
+"""The columns of the table `changes`."""
 COLUMNS: Final[Mapping[str, tuple[Column, ...]]] = MappingProxyType({"succeeded": _SUCCEEDED, "failed": _FAILED})
 """The columns of each table of a crawl that distills."""
 
@@ -148,6 +177,13 @@ def _schema(table: str) -> pa.Schema:
     return pa.schema([_field(one.name, types[one.type], one.description, one.nullable) for one in COLUMNS[table]])
 
 
+@cache
+def changes_schema() -> pa.Schema:
+    """The Arrow schema of the table `changes`."""
+    types = _types()
+    return pa.schema([_field(one.name, types[one.type], one.description, one.nullable) for one in CHANGES])
+
+
 def _types() -> Mapping[str, pa.DataType]:
     text, size = pa.string(), pa.int32()
     image = pa.struct([("src", text), ("alt", text), ("width", size), ("height", size)])
@@ -155,6 +191,7 @@ def _types() -> Mapping[str, pa.DataType]:
         _TEXT: text,
         INTEGER: size,
         TRUTH: pa.bool_(),
+        SHARE: pa.float64(),
         INSTANT: pa.timestamp("us", tz="UTC"),
         _TEXTS: pa.list_(text),
         LINKS: pa.list_(pa.struct([("text", text), ("href", text)])),

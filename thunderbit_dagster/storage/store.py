@@ -24,9 +24,9 @@ from thunderbit_dagster.storage.errors import (
 )
 from thunderbit_dagster.storage.layout import is_crawl_name, ordered, parse_path, partition_path, table_path
 from thunderbit_dagster.storage.local import LocalBackend
-from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, Table
+from thunderbit_dagster.storage.schema import EXTRACT_COLUMNS, SCHEMAS, StoredTable, Table, changes_schema
 from thunderbit_dagster.storage.uri import normalize, to_path
-from thunderbit_dagster.storage.writer import FLUSH_BYTES, PartitionWriter
+from thunderbit_dagster.storage.writer import FLUSH_BYTES, PartitionWriter, Published, write_table
 from thunderbit_dagster.validation import NONE, TEXT, TEXTS, instance_of, require_setting
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class ParquetStore:
     def __reduce__(self) -> tuple[type[ParquetStore], tuple[str]]:
         return type(self), (self.base_uri,)
 
-    def uri(self, crawl: str, table: Table, dimensions: Mapping[str, str]) -> str:
+    def uri(self, crawl: str, table: StoredTable, dimensions: Mapping[str, str]) -> str:
         """The URI of one partition's object, whether it exists or not.
 
         Raises:
@@ -140,7 +140,7 @@ class ParquetStore:
         self._backend.sweep(crawl)
         return PartitionWriter(self._backend, crawl, dimensions, flush_bytes, schemas)
 
-    def footer(self, crawl: str, table: Table, dimensions: Mapping[str, str]) -> Footer | None:
+    def footer(self, crawl: str, table: StoredTable, dimensions: Mapping[str, str]) -> Footer | None:
         """The footer of one partition's table, without reading its rows; None when there is no object.
 
         Raises:
@@ -188,12 +188,35 @@ class ParquetStore:
         """
         require_setting("ParquetStore.read", locals(), {"columns": TEXTS | NONE})
         key = partition_path(crawl, table, dimensions)
-        rows, fields = self._retrying(key, lambda: self._read_rows(key, table, schema, columns))
+        rows, fields = self._retrying(key, lambda: self._read_rows(key, schema, columns, table))
         self._require_same_types(key, rows.schema, fields)
         try:
             return _fit(rows, fields, ordered(dimensions) if with_partition else {})
         except pa.ArrowInvalid as error:
             raise SchemaDriftError(f"{self._backend.uri(key)} does not fit its columns: {first_line(error)}.") from None
+
+    def write_changes(
+        self, crawl: str, dimensions: Mapping[str, str], rows: pa.Table, metadata: Mapping[str, str]
+    ) -> Published:
+        """Publish the `changes` of one partition; the metadata goes into the footer.
+
+        Raises:
+            PublishError: the store refused; readers see what they saw before.
+        """
+        self._backend.sweep(crawl)
+        key = partition_path(crawl, "changes", dimensions)
+        return write_table(self._backend, key, "changes", rows.cast(changes_schema()), metadata)
+
+    def read_changes(self, crawl: str, dimensions: Mapping[str, str], *, with_partition: bool = False) -> pa.Table:
+        """The rows of one partition's `changes`, in order of their URLs.
+
+        Raises:
+            PartitionNotFoundError: nothing was published there.
+            StorageError: the store cannot be read.
+        """
+        key = partition_path(crawl, "changes", dimensions)
+        rows, fields = self._retrying(key, lambda: self._read_rows(key, changes_schema(), None))
+        return _fit(rows, fields, ordered(dimensions) if with_partition else {})
 
     def batches(
         self, crawl: str, table: Table, dimensions: Mapping[str, str], columns: Collection[str]
@@ -243,7 +266,7 @@ class ParquetStore:
             found = self._chosen(found, {partition_path(crawl, table, one) for one in partitions})
         return self._dataset(schema or self._newest_schema(table, found), found)
 
-    def partitions(self, crawl: str, table: Table) -> list[dict[str, str]]:
+    def partitions(self, crawl: str, table: StoredTable) -> list[dict[str, str]]:
         """The dimensions of every published partition of a table, in the order of their paths.
 
         Raises:
@@ -278,7 +301,7 @@ class ParquetStore:
             return Footer(parquet.metadata.num_rows, file.size(), metadata, parquet.schema_arrow)
 
     def _read_rows(
-        self, key: str, table: Table, schema: pa.Schema | None, columns: Sequence[str] | None
+        self, key: str, schema: pa.Schema | None, columns: Sequence[str] | None, table: Table = "succeeded"
     ) -> tuple[pa.Table, pa.Schema]:
         """The file's rows, and the fields that were asked for."""
         # Not through a dataset: that opens the file twice, and a commit between would mix two versions.
@@ -300,7 +323,7 @@ class ParquetStore:
         stored = self._retrying(keys[-1], lambda: self._read_footer(keys[-1])).schema if keys else SCHEMAS[table]
         return _with_typed(SCHEMAS[table], stored)
 
-    def _keys(self, crawl: str, table: Table) -> list[tuple[str, dict[str, str]]]:
+    def _keys(self, crawl: str, table: StoredTable) -> list[tuple[str, dict[str, str]]]:
         prefix = table_path(crawl, table)
         keys = self._retrying(prefix, lambda: sorted(self._backend.keys(prefix)))
         found = ((key, parse_path(key)) for key in keys)

@@ -18,7 +18,7 @@ from thunderbit_dagster.storage import rows as arrow_rows
 from thunderbit_dagster.storage.backend import Backend, Sink
 from thunderbit_dagster.storage.errors import PublishError, StorageError
 from thunderbit_dagster.storage.layout import partition_path, partition_text
-from thunderbit_dagster.storage.schema import SCHEMA_VERSION, FailedRow, SucceededRow, Table
+from thunderbit_dagster.storage.schema import SCHEMA_VERSION, FailedRow, StoredTable, SucceededRow, Table
 from thunderbit_dagster.version import __version__
 
 if TYPE_CHECKING:
@@ -275,6 +275,39 @@ class PartitionWriter:
             )
             # An object store's error may quote request URLs, and those may carry a signature.
             raise PublishError(text) from (error if isinstance(error, OSError) else None)
+
+
+def write_table(
+    backend: Backend, key: str, table: StoredTable, rows: pa.Table, metadata: Mapping[str, str]
+) -> Published:
+    """Publish one table of a partition by itself, as the object of a key.
+
+    Raises:
+        PublishError: the store refused; readers see what they saw before.
+    """
+    uri = backend.uri(key)
+    footer = {**metadata, "table": table, "schema_version": str(SCHEMA_VERSION), "plugin_version": __version__}
+    try:
+        sink = backend.sink(key)
+        try:
+            with pq.ParquetWriter(
+                pa.PythonFile(sink, mode="w"), rows.schema, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL
+            ) as parquet:
+                parquet.write_table(rows, row_group_size=MAX_GROUP_ROWS)
+                parquet.add_key_value_metadata(footer)
+            size = sink.tell()
+            sink.seal()
+            sink.publish()
+        except BaseException:
+            sink.discard()
+            raise
+    except (OSError, BaseError) as error:
+        text = (
+            f"Could not write the {table} table at {uri}: {credentials.reason(uri, error)}. {_what_readers_see([])} "
+            f"{what_to_do(uri, error)}, then materialize the partition again."
+        )
+        raise PublishError(text) from (error if isinstance(error, OSError) else None)
+    return Published(uri, rows.num_rows, size)
 
 
 def _what_readers_see(published: list[Table]) -> str:

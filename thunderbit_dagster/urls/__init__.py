@@ -9,6 +9,7 @@ from thunderbit_dagster.urls.checking import (
     Wanted,
     canonical_url,
     check_urls,
+    host_of,
     url_refusal,
 )
 from thunderbit_dagster.urls.column import AssetColumn
@@ -34,6 +35,7 @@ __all__ = [
     "Wanted",
     "canonical_url",
     "check_urls",
+    "host_of",
     "read_source",
     "url_refusal",
     "wants_partition",

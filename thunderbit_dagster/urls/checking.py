@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from yarl import URL
 
@@ -18,6 +19,14 @@ MAX_URL_LENGTH = 8_192
 TRACKING_PARAMETERS = frozenset(
     {"gclid", "fbclid", "msclkid", "dclid", "yclid", "mc_cid", "mc_eid", "igshid"},
 )
+
+
+def host_of(url: str) -> str:
+    """The host that a URL names, empty when it names none: refused URLs may be any text."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

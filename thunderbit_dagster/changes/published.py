@@ -1,0 +1,164 @@
+"""What a URL partition has published for a date and the dates before it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Final, Literal
+
+from thunderbit_dagster.changes.history import Outcome, Seen
+from thunderbit_dagster.partitions import DATE
+from thunderbit_dagster.storage.errors import HalfPublishedError
+from thunderbit_dagster.storage.layout import partition_text
+from thunderbit_dagster.storage.store import ParquetStore
+from thunderbit_dagster.urls import host_of
+
+GONE: Final = frozenset({"SCRAPE_TARGET_NOT_FOUND"})
+"""The API's code for pages that answer 404 or 410."""
+Content = Literal["markdown", "data"]
+_PAGE_COLUMNS: Final = ("url", "canonical_url", "title", "content_hash", "submission_id", "completed_at")
+_FAILED_COLUMNS: Final = ("url", "canonical_url", "error_code", "error_message")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of one date, without its text."""
+
+    url: str
+    canonical_url: str | None
+    title: str | None
+    content_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A URL without a page on one date."""
+
+    url: str
+    canonical_url: str | None
+    error_code: str
+    error_message: str | None
+
+
+@dataclass(frozen=True)
+class PublishedDate:
+    """One date of a URL partition: its pages and failures by the key that a page has on every date."""
+
+    dimensions: Mapping[str, str]
+    submission_id: str
+    fetched: date | None
+    pages: Mapping[str, Page]
+    failures: Mapping[str, Failure]
+
+    @property
+    def key(self) -> str:
+        return self.dimensions[DATE]
+
+    def outcome(self, page: str) -> Outcome:
+        """What this date says of a page."""
+        if page in self.pages:
+            return "page"
+        if page not in self.failures:
+            return "unlisted"
+        return "gone" if self.failures[page].error_code in GONE else "failed"
+
+
+@dataclass
+class History:
+    """A date of a URL partition and those before it, oldest first; texts are read when they are asked for.
+
+    Memory: a few hundred bytes a page and date, and the texts of pages whose content differs from date to date.
+    """
+
+    store: ParquetStore
+    crawl: str
+    content: Content
+    dates: Sequence[PublishedDate]
+    _texts: dict[tuple[str, str], str] = field(default_factory=dict)
+    _counts: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+
+    @property
+    def last(self) -> PublishedDate:
+        return self.dates[-1]
+
+    def of(self, page: str) -> list[Seen]:
+        """What each date says of a page."""
+        return [Seen(one.key, one.outcome(page)) for one in self.dates]
+
+    def pages(self) -> list[str]:
+        """Every page of any date, in order of its key."""
+        return sorted({key for one in self.dates for key in (*one.pages, *one.failures)})
+
+    def versions(self, page: str) -> dict[str, str | None]:
+        """The content hash of a page by date, for the dates that have one."""
+        return {one.key: one.pages[page].content_hash for one in self.dates if page in one.pages}
+
+    def read_texts(self, wanted: Mapping[str, Collection[str]]) -> None:
+        """Keep the texts of some pages, given by date."""
+        for one in self.dates:
+            pages = wanted.get(one.key, ())
+            for page, _, text in self._contents(one) if pages else ():
+                if page in pages:
+                    self._texts[one.key, page] = text
+
+    def text(self, key: str, page: str) -> str:
+        return self._texts[key, page]
+
+    def count_lines(self, wanted: Mapping[str, Collection[str]]) -> None:
+        """Count on how many pages of a host each of some lines stands; the lines are given by host."""
+        for one in self.dates:
+            counts: dict[str, Counter[str]] = defaultdict(Counter)
+            for _, host, text in self._contents(one):
+                if host in wanted:
+                    counts[host].update(set(text.splitlines()) & set(wanted[host]))
+            self._counts.update({(one.key, host): lines for host, lines in counts.items()})
+
+    def pages_with(self, key: str, host: str, line: str) -> int:
+        """On how many pages of a host a line stands on a date."""
+        return self._counts.get((key, host), Counter())[line]
+
+    def _contents(self, one: PublishedDate) -> Iterator[tuple[str, str, str]]:
+        """Key, host and text of each page of a date."""
+        columns = ("url", "canonical_url", self.content)
+        for batch in self.store.batches(self.crawl, "succeeded", one.dimensions, columns):
+            for row in batch.to_pylist():
+                yield page_key(row), host_of(row["url"]), row[self.content] or ""
+
+
+def page_key(row: Mapping[str, object]) -> str:
+    """What a page is known by on every date: its canonical URL, or the URL of one that has none."""
+    return str(row["canonical_url"] or row["url"])
+
+
+def read_dates(store: ParquetStore, crawl: str, partitions: Sequence[Mapping[str, str]]) -> list[PublishedDate]:
+    """The given partitions without the texts of their pages.
+
+    Raises:
+        HalfPublishedError: a run ended between publishing `succeeded` and `failed` of one.
+        StorageError: the store cannot be read.
+    """
+    return [_read_date(store, crawl, dimensions) for dimensions in partitions]
+
+
+def _read_date(store: ParquetStore, crawl: str, dimensions: Mapping[str, str]) -> PublishedDate:
+    pair = store.pair(crawl, dimensions)
+    if pair.submission_id is None:
+        raise HalfPublishedError(
+            f"`succeeded` and `failed` are of different commits in {partition_text(crawl, dimensions)}. Materialize "
+            f"{crawl}/succeeded of it again; that repairs both."
+        )
+    rows = store.read(crawl, "succeeded", dimensions, _PAGE_COLUMNS).to_pylist()
+    failed = store.read(crawl, "failed", dimensions, _FAILED_COLUMNS).to_pylist()
+    days = [row["completed_at"] for row in rows if isinstance(row["completed_at"], datetime)]
+    pages: dict[str, Page] = {}
+    for row in rows:
+        page = Page(row["url"], row["canonical_url"], row["title"], row["content_hash"])
+        pages.setdefault(page_key(row), page)
+    failures = {
+        page_key(row): Failure(row["url"], row["canonical_url"], row["error_code"], row["error_message"])
+        for row in failed
+        if page_key(row) not in pages
+    }
+    return PublishedDate(dimensions, pair.submission_id, max(days).date() if days else None, pages, failures)

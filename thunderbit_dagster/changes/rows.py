@@ -1,0 +1,150 @@
+"""The rows of ``changes``: one for each URL that is or was there."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from thunderbit_dagster.changes.compare import SHARED_PAGES, Comparison, Items, compare_items, compare_pages
+from thunderbit_dagster.changes.history import Standing, fold
+from thunderbit_dagster.changes.normalize import Line, Normalizer
+from thunderbit_dagster.changes.published import History, PublishedDate
+from thunderbit_dagster.crawl.changes import Changes
+from thunderbit_dagster.urls import host_of
+
+Row = dict[str, str | int | float | None]
+SAME = Comparison()
+
+
+@dataclass
+class ChangeReader:
+    """Compares the dates of one URL partition."""
+
+    history: History
+    settings: Changes
+    _comparisons: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
+    _normalizers: dict[str, Normalizer] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[Row]:
+        """The rows of the last date, in order of their pages' keys."""
+        pages = self.history.pages()
+        self._prepare(pages)
+        for page in pages:
+            standing = self.standing(page)
+            if standing.status is not None:
+                yield self._row(page, standing)
+
+    def explain(self, page: str) -> tuple[Standing, Comparison | None]:
+        """How one page stands on the last date, and what it was compared with, if it was."""
+        self._prepare([page])
+        standing = self.standing(page)
+        if standing.base is None or page not in self.history.last.pages:
+            return standing, None
+        return standing, self.compare(page, standing.base, self.history.last.key)
+
+    def standing(self, page: str) -> Standing:
+        """How a page stands on the last date."""
+        return fold(
+            self.history.of(page),
+            lambda old, new: not self.compare(page, old, new).is_changed,
+            confirm=self.settings.confirm,
+            removed_after=self.settings.removed_after,
+        )
+
+    def compare(self, page: str, old: str, new: str) -> Comparison:
+        """What differs between the page of one date and that of another."""
+        versions = self.history.versions(page)
+        if versions[old] == versions[new]:
+            return SAME
+        key = (page, old, new)
+        if key not in self._comparisons:
+            self._comparisons[key] = self._compare(page, old, new)
+        return self._comparisons[key]
+
+    def _prepare(self, pages: Sequence[str]) -> None:
+        """Read what will be compared: the pages with more than one content, and the lines in which they differ."""
+        differing = {page for page in pages if len(set(self.history.versions(page).values())) > 1}
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for page in differing:
+            for key in self.history.versions(page):
+                wanted[key].add(page)
+        self.history.read_texts(wanted)
+        if self.history.content == "markdown":
+            self.history.count_lines(self._differing_lines(differing))
+
+    def _differing_lines(self, pages: Collection[str]) -> dict[str, set[str]]:
+        """The lines that come or go between two dates, by host."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for page in pages:
+            texts = {frozenset(self.history.text(key, page).splitlines()) for key in self.history.versions(page)}
+            for one, other in combinations(texts, 2):
+                found[host_of(page)] |= one ^ other
+        return found
+
+    def _compare(self, page: str, old: str, new: str) -> Comparison:
+        before, now = self.history.text(old, page), self.history.text(new, page)
+        if self.history.content == "data":
+            return compare_items(_items(before), _items(now))
+        host = host_of(page)
+        return compare_pages(
+            self._lines(old, before),
+            self._lines(new, now),
+            lambda line: self._is_shared(host, line),
+            is_ordered=host in self.settings.ordered_hosts,
+        )
+
+    def _lines(self, key: str, text: str) -> list[Line]:
+        if key not in self._normalizers:
+            fetched = next(one.fetched for one in self.history.dates if one.key == key)
+            self._normalizers[key] = Normalizer(fetched, self.settings.ignore)
+        return self._normalizers[key].lines(text)
+
+    def _is_shared(self, host: str, line: Line) -> bool:
+        return any(self.history.pages_with(one.key, host, line.raw) >= SHARED_PAGES for one in self.history.dates)
+
+    def _row(self, page: str, standing: Standing) -> Row:
+        last, base = self.history.last, self._date(standing.base)
+        compared = last.pages.get(page) and base
+        comparison = self.compare(page, base.key, last.key) if compared and base else None
+        shown = standing.status in ("changed", "returned")
+        failure = last.failures.get(page)
+        return {
+            **self._identity(page, standing),
+            "status": standing.status,
+            "since": standing.since,
+            "content_hash": last.pages[page].content_hash if page in last.pages else None,
+            "base_date": base.key if base else None,
+            "base_submission_id": base.submission_id if base else None,
+            "base_content_hash": base.pages[page].content_hash if base else None,
+            "similarity": comparison.similarity if comparison else None,
+            "lines_removed": len(comparison.removed) if comparison else None,
+            "lines_added": len(comparison.added) if comparison else None,
+            "differences_ignored": len(comparison.ignored) if comparison else None,
+            "diff": comparison.diff if comparison and shown else None,
+            "crawls_pending": standing.pending_crawls,
+            "crawls_missing": standing.missing,
+            "error_code": failure.error_code if failure else None,
+            "error_message": failure.error_message if failure else None,
+            "submission_id": last.submission_id,
+        }
+
+    def _identity(self, page: str, standing: Standing) -> Row:
+        """URL and title, as this date has them or the last one that did."""
+        for one in reversed(self.history.dates):
+            if (found := one.pages.get(page)) or page in one.failures:
+                named = found or one.failures[page]
+                standing_page = self._date(standing.page)
+                title = standing_page.pages[page].title if standing_page else None
+                return {"url": named.url, "canonical_url": named.canonical_url, "title": title}
+        raise KeyError(page)
+
+    def _date(self, key: str | None) -> PublishedDate | None:
+        return next((one for one in self.history.dates if one.key == key), None)
+
+
+def _items(data: str) -> Items:
+    read = json.loads(data or "[]")
+    return [item for item in read if isinstance(item, Mapping)] if isinstance(read, list) else []
