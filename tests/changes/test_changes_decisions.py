@@ -1,4 +1,4 @@
-"""Promise 10, and what counts as a change: normalised text, rotation, and the fold over dates."""
+"""Promise 10, and what counts as a change: normalised text, rotation, and the fold_history over dates."""
 
 from datetime import date
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thunderbit_dagster.changes.compare import MOST_DIFF_CHARACTERS, compare_items, compare_pages
-from thunderbit_dagster.changes.history import Seen, fold
+from thunderbit_dagster.changes.history import CrawlSeen, fold_history
 from thunderbit_dagster.changes.normalize import Normalizer
 
 DAY = date(2026, 11, 5)
@@ -143,15 +143,19 @@ def test_extracted_rows_differ_by_field_whatever_their_order():
     assert compare_items(old, old[:1]).removed == ('{"name": "Rope", "price": 3}',)
 
 
-OUTCOMES = st.lists(st.sampled_from(["a", "b", "c", "gone", "failed", "unlisted"]), min_size=1, max_size=12)
+NO_WORD = {"failed", "quarantined"}
+"""What says nothing of a page."""
+OUTCOMES = st.lists(
+    st.sampled_from(["a", "b", "c", "gone", "failed", "quarantined", "unlisted"]), min_size=1, max_size=12
+)
 
 
 def stand(texts, *, confirm=1, removed_after=2):
     """The statuses after each date; a date is a page's text, or another outcome."""
-    kinds = {"gone", "failed", "unlisted"}
-    seen = [Seen(str(n), text if text in kinds else "page") for n, text in enumerate(texts)]
+    kinds = {"gone", "failed", "quarantined", "unlisted"}
+    seen = [CrawlSeen(str(n), text if text in kinds else "page") for n, text in enumerate(texts)]
     return [
-        fold(
+        fold_history(
             seen[: n + 1],
             lambda old, new: texts[int(old)] == texts[int(new)],
             confirm=confirm,
@@ -188,14 +192,14 @@ def test_a_page_is_compared_with_the_page_that_stands():
 
 
 @given(OUTCOMES, st.integers(1, 3), st.integers(1, 3))
-def test_failures_remove_nothing_and_change_nothing(texts, confirm, removed_after):
-    """A history with failures ends as the same history without them, but for the dates themselves."""
+def test_failures_and_walls_remove_nothing_and_change_nothing(texts, confirm, removed_after):
+    """A history with failures and walls ends as the same history without them, but for the dates themselves."""
     with_failures = stand(texts, confirm=confirm, removed_after=removed_after)
-    kept = [text for text in texts if text != "failed"]
+    kept = [text for text in texts if text not in NO_WORD]
     without = iter(stand(kept, confirm=confirm, removed_after=removed_after))
     for text, standing in zip(texts, with_failures, strict=True):
-        if text == "failed":
-            assert standing.status == "failed"
+        if text in NO_WORD:
+            assert standing.status == text
         else:
             assert standing.status == next(without).status
 
@@ -204,5 +208,5 @@ def test_failures_remove_nothing_and_change_nothing(texts, confirm, removed_afte
 def test_removed_only_after_as_many_crawls_in_a_row(texts, removed_after):
     for n, standing in enumerate(stand(texts, removed_after=removed_after)):
         if standing.status == "removed":
-            said = [text for text in texts[: n + 1] if text != "failed"]
+            said = [text for text in texts[: n + 1] if text not in NO_WORD]
             assert set(said[-removed_after:]) <= {"gone", "unlisted"}

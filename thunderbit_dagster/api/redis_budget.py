@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from thunderbit_dagster.api.account import checked_budget_url
 from thunderbit_dagster.api.budget import PERIOD, Budget, Window, dump_window, kept_or_fresh, require_positive
 from thunderbit_dagster.api.errors import ConfigurationError
-from thunderbit_dagster.api.shared_budget import Change, KeptBudget, Outcome
+from thunderbit_dagster.api.shared_budget import Exchange, KeptBudget, WindowChange
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -51,12 +51,12 @@ class RedisBudget(KeptBudget):
         self._limit = requests_per_minute
         self._key = f"thunderbit:budget:{account}"
 
-    def _change(self, change: Change) -> Outcome:
+    def _change(self, change: WindowChange) -> Exchange:
         from redis.exceptions import RedisError  # noqa: PLC0415 - an extra, imported where it is used
 
         database = self._database
         if time.monotonic() < database.down_until:
-            return Outcome.UNREACHABLE
+            return Exchange.UNREACHABLE
         try:
             # One change of the process at a time: its threads would only get in each other's way.
             with database.lock, database.redis.pipeline() as pipe:
@@ -69,9 +69,9 @@ class RedisBudget(KeptBudget):
                 type(problem).__name__,
                 DOWN_SECONDS,
             )
-            return Outcome.UNREACHABLE
+            return Exchange.UNREACHABLE
 
-    def _compare_and_set(self, pipe: Pipeline, change: Change) -> Outcome:
+    def _compare_and_set(self, pipe: Pipeline, change: WindowChange) -> Exchange:
         from redis.exceptions import WatchError  # noqa: PLC0415
 
         stop_at = time.monotonic() + CHANGE_SECONDS
@@ -86,9 +86,9 @@ class RedisBudget(KeptBudget):
                 pipe.execute()
             except WatchError:
                 continue
-            return Outcome.KEPT
+            return Exchange.KEPT
         log.warning("The request budget in Redis was changed by others for %.0f s", CHANGE_SECONDS)
-        return Outcome.BUSY
+        return Exchange.BUSY
 
 
 def _lifetime(window: Window, now: float) -> int:

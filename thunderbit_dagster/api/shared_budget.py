@@ -37,11 +37,11 @@ log = logging.getLogger("thunderbit_dagster.api")
 STATE_DIR_VARIABLE: Final = "THUNDERBIT_STATE_DIR"
 _PRIVATE: Final = 0o700
 
-Change = Callable[[Window, float], Window]
+WindowChange = Callable[[Window, float], Window]
 """From the window and the time to the window afterwards."""
 
 
-class Outcome(Enum):
+class Exchange(Enum):
     """What became of a change of the kept window."""
 
     KEPT = auto()
@@ -57,7 +57,7 @@ class KeptBudget(ABC):
         self._fallback = fallback
 
     @abstractmethod
-    def _change(self, change: Change) -> Outcome:
+    def _change(self, change: WindowChange) -> Exchange:
         """Apply a change to the window that all see, as if nobody else did at the same time."""
 
     def acquire(self, ticket: str) -> float:
@@ -70,25 +70,25 @@ class KeptBudget(ABC):
             return after
 
         outcome = self._change(step)
-        if outcome is Outcome.UNREACHABLE:
+        if outcome is Exchange.UNREACHABLE:
             return self._fallback.acquire(ticket)
-        return wait if outcome is Outcome.KEPT else SOON
+        return wait if outcome is Exchange.KEPT else SOON
 
     def forget(self, ticket: str) -> None:
         """Give up a place in the queue."""
-        if self._change(lambda window, _: drop(window, ticket)) is Outcome.UNREACHABLE:
+        if self._change(lambda window, _: drop(window, ticket)) is Exchange.UNREACHABLE:
             self._fallback.forget(ticket)
 
     def observe(self, seen: RateLimit) -> None:
         """Learn from the headers of an answer."""
         if seen == RateLimit():
             return
-        if self._change(lambda window, now: learn(window, now, seen)) is Outcome.UNREACHABLE:
+        if self._change(lambda window, now: learn(window, now, seen)) is Exchange.UNREACHABLE:
             self._fallback.observe(seen)
 
     def exhaust(self, until: float) -> None:
         """Hand out nothing before `until` (epoch, s)."""
-        if self._change(lambda window, now: empty(window, now, until)) is Outcome.UNREACHABLE:
+        if self._change(lambda window, now: empty(window, now, until)) is Exchange.UNREACHABLE:
             self._fallback.exhaust(until)
 
 
@@ -130,7 +130,7 @@ class SharedBudget(KeptBudget):
         self._threads = threading.Lock()
         self._warned = False
 
-    def _change(self, change: Change) -> Outcome:
+    def _change(self, change: WindowChange) -> Exchange:
         # Between threads a lock of their own hands over at once, where that of the file is asked every 10 ms.
         if not self._threads.acquire(timeout=self._lock_timeout):
             return self._busy()
@@ -139,7 +139,7 @@ class SharedBudget(KeptBudget):
         finally:
             self._threads.release()
 
-    def _change_file(self, change: Change) -> Outcome:
+    def _change_file(self, change: WindowChange) -> Exchange:
         try:
             path = private_directory(self._directory) / f"{self._name}.json"
             lock = FileLock(path.with_suffix(".lock"), timeout=self._lock_timeout, mode=0o600)
@@ -149,8 +149,8 @@ class SharedBudget(KeptBudget):
             return self._busy()
         except OSError as problem:
             self._warn(problem)
-            return Outcome.UNREACHABLE
-        return Outcome.KEPT
+            return Exchange.UNREACHABLE
+        return Exchange.KEPT
 
     def _read(self, path: Path) -> Window:
         try:
@@ -170,9 +170,9 @@ class SharedBudget(KeptBudget):
         finally:
             os.close(descriptor)
 
-    def _busy(self) -> Outcome:
+    def _busy(self) -> Exchange:
         log.warning("the request budget stayed locked for %.0f s", self._lock_timeout)
-        return Outcome.BUSY
+        return Exchange.BUSY
 
     def _warn(self, problem: OSError) -> None:
         if not self._warned:

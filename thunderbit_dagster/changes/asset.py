@@ -12,7 +12,7 @@ import dagster as dg
 
 from thunderbit_dagster.api.codes import JobKind
 from thunderbit_dagster.changes.published import Content, History, PublishedDate, read_dates
-from thunderbit_dagster.changes.rows import ChangeReader, Row
+from thunderbit_dagster.changes.rows import ChangeReader, ChangeRow
 from thunderbit_dagster.crawl.changes import Changes
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.lazy import LazyModule
@@ -33,7 +33,7 @@ else:
 
 COMPARED: Final = "compared_dates"
 """Key of the footer: the dates and submissions that the rows were made from, as JSON."""
-STATUSES = ("new", "changed", "returned", "removed", "failed", "unchanged")
+STATUSES = ("new", "changed", "returned", "removed", "failed", "quarantined", "unchanged")
 BIGGEST = 20
 _DIFF_CHARACTERS = 400
 
@@ -80,7 +80,7 @@ def dates_before(
     return until[-settings.history - 1 :]
 
 
-def stored_partitions(crawl: Crawl, store: ParquetStore) -> list[Partition]:
+def partitions_by_date(crawl: Crawl, store: ParquetStore) -> list[Partition]:
     """The published partitions, the oldest date first."""
     stored = sorted(store.partitions(crawl.name, "succeeded"), key=lambda one: _begin(crawl, one.get(DATE, "")))
     return [Partition("|".join(one[name] for name in sorted(one)), one) for one in stored if DATE in one]
@@ -134,7 +134,7 @@ def _compared_dates(dates: Sequence[PublishedDate]) -> str:
     return json.dumps([[one.key, one.submission_id] for one in dates])
 
 
-def _metadata(rows: Sequence[Row], dates: Sequence[PublishedDate], written: Published) -> Metadata:
+def _metadata(rows: Sequence[ChangeRow], dates: Sequence[PublishedDate], written: Published) -> Metadata:
     """Counts that plot, and what changed most."""
     counts = Counter(str(row["status"]) for row in rows)
     base = dates[-2].key if len(dates) > 1 else "none: this is the first date"
@@ -149,7 +149,7 @@ def _metadata(rows: Sequence[Row], dates: Sequence[PublishedDate], written: Publ
     }
 
 
-def _biggest(rows: Sequence[Row]) -> dg.TableMetadataValue:
+def _biggest(rows: Sequence[ChangeRow]) -> dg.TableMetadataValue:
     shown = [row for row in rows if row["status"] in ("changed", "returned", "removed", "new")]
     shown.sort(key=lambda row: (STATUSES.index(str(row["status"])), row["similarity"] or 0.0, row["url"]))
     changed = [row for row in shown if row["status"] == "changed"]

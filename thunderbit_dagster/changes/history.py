@@ -6,19 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Outcome = Literal["page", "gone", "failed", "unlisted"]
-"""What one crawl says of a URL: a page; 404 or 410; another failure; or it was not in the crawl's list."""
-Status = Literal["new", "changed", "unchanged", "removed", "failed", "returned"]
+CrawlOutcome = Literal["page", "gone", "failed", "quarantined", "unlisted"]
+"""What one crawl says of a URL: a page; 404 or 410; another failure; a bot wall or the like in place of the page; or it
+was not in the crawl's list."""
+Status = Literal["new", "changed", "unchanged", "removed", "failed", "quarantined", "returned"]
 IsSame = Callable[[str, str], bool]
 """Whether the pages of two dates have the same content."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CrawlSeen:
     """What the crawl of one date says of a URL."""
 
     date: str
-    outcome: Outcome
+    outcome: CrawlOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ class Standing:
     missing: int = 0
 
 
-def fold(history: Sequence[Seen], is_same: IsSame, *, confirm: int, removed_after: int) -> Standing:
+def fold_history(history: Sequence[CrawlSeen], is_same: IsSame, *, confirm: int, removed_after: int) -> Standing:
     """The standing on the last date of a history, which begins with the oldest."""
     standing = Standing()
     for seen in history:
         if seen.outcome == "page":
             standing = _with_page(standing, seen.date, is_same, confirm)
-        elif seen.outcome == "failed":
-            standing = replace(standing, status="failed", base=None)
+        elif seen.outcome in ("failed", "quarantined"):
+            standing = replace(standing, status=seen.outcome, base=None)
         else:
             standing = _without_page(standing, seen, removed_after)
     return standing
@@ -73,7 +74,7 @@ def _with_page(standing: Standing, date: str, is_same: IsSame, confirm: int) -> 
     return replace(standing, status="unchanged", base=base, pending=date, pending_crawls=crawls, missing=0)
 
 
-def _without_page(standing: Standing, seen: Seen, removed_after: int) -> Standing:
+def _without_page(standing: Standing, seen: CrawlSeen, removed_after: int) -> Standing:
     is_gone = seen.outcome == "gone"
     if standing.page is None:
         return replace(standing, status="failed" if is_gone else None)

@@ -14,7 +14,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class NoiseRule:
     """A pattern that is replaced wherever it stands in a line, and why."""
 
     name: str
@@ -32,8 +32,8 @@ class Line:
     rules: tuple[str, ...] = ()
 
 
-def _rule(name: str, pattern: str, replacement: str, why: str) -> Rule:
-    return Rule(name, re.compile(pattern, re.IGNORECASE), replacement, why)
+def _rule(name: str, pattern: str, replacement: str, why: str) -> NoiseRule:
+    return NoiseRule(name, re.compile(pattern, re.IGNORECASE), replacement, why)
 
 
 _NUMBER: Final = r"\d[\d.,\u00a0\u202f' ]*(?:[kKmM]\b)?"
@@ -62,7 +62,7 @@ _CUE: Final = (
     r"|mis à jour|actualizado)"
 )
 
-RULES: Final[tuple[Rule, ...]] = (
+NOISE_RULES: Final[tuple[NoiseRule, ...]] = (
     _rule(
         "session-path",
         r";(?:jsessionid|phpsessid|sid)=[\w.-]+",
@@ -158,8 +158,8 @@ class Normalizer:
 
     def __init__(self, fetched: date | None, ignore: Sequence[str] = ()) -> None:
         days = [] if fetched is None else [fetched, fetched - timedelta(days=1)]
-        own = [Rule("ignore", re.compile(pattern), "", "a pattern of `Changes(ignore=...)`") for pattern in ignore]
-        self._rules = (*own, *RULES, *_day_rules(days))
+        own = [NoiseRule("ignore", re.compile(pattern), "", "a pattern of `Changes(ignore=...)`") for pattern in ignore]
+        self._rules = (*own, *NOISE_RULES, *_day_rules(days))
         self._known: dict[str, Line] = {}
 
     def lines(self, markdown: str) -> list[Line]:
@@ -207,7 +207,7 @@ _OWN: Final = {
 
 def why(rules: str) -> str:
     """What the rules of a line, comma-separated, are for."""
-    reasons = {rule.name: rule.why for rule in RULES} | _OWN
+    reasons = {rule.name: rule.why for rule in NOISE_RULES} | _OWN
     return "; ".join(reasons[name] for name in rules.split(", "))
 
 
@@ -223,13 +223,13 @@ def _is_session(name: str, value: str) -> bool:
     return bool(_SESSION.fullmatch(name) or _GENERATED.fullmatch(value))
 
 
-def _day_rules(days: Sequence[date]) -> tuple[Rule, ...]:
+def _day_rules(days: Sequence[date]) -> tuple[NoiseRule, ...]:
     """The days on which a page may have been fetched, however they are written."""
     written = sorted({re.escape(text) for day in days for text in _spellings(day)}, key=len, reverse=True)
     if not written:
         return ()
     pattern = re.compile(rf"(?<!\d)(?:{'|'.join(written)})(?!\d)", re.IGNORECASE)
-    return (Rule("fetch-day", pattern, "<date>", "the day of the crawl, or the day before"),)
+    return (NoiseRule("fetch-day", pattern, "<date>", "the day of the crawl, or the day before"),)
 
 
 def _spellings(day: date) -> Iterator[str]:

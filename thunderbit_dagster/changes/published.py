@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from statistics import median
 from typing import Final, Literal
 
-from thunderbit_dagster.changes.history import Outcome, Seen
+from thunderbit_dagster.changes.history import CrawlOutcome, CrawlSeen
+from thunderbit_dagster.changes.quarantine import Score, score_page
 from thunderbit_dagster.partitions import DATE
 from thunderbit_dagster.storage.errors import HalfPublishedError
 from thunderbit_dagster.storage.layout import partition_text
@@ -33,7 +35,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedUrl:
     """A URL without a page on one date."""
 
     url: str
@@ -50,13 +52,13 @@ class PublishedDate:
     submission_id: str
     fetched: date | None
     pages: Mapping[str, Page]
-    failures: Mapping[str, Failure]
+    failures: Mapping[str, FailedUrl]
 
     @property
     def key(self) -> str:
         return self.dimensions[DATE]
 
-    def outcome(self, page: str) -> Outcome:
+    def outcome(self, page: str) -> CrawlOutcome:
         """What this date says of a page."""
         if page in self.pages:
             return "page"
@@ -76,6 +78,8 @@ class History:
     crawl: str
     content: Content
     dates: Sequence[PublishedDate]
+    scores: dict[tuple[str, str], Score] = field(default_factory=dict)
+    """Of the pages that look like walls, by date and page."""
     _texts: dict[tuple[str, str], str] = field(default_factory=dict)
     _counts: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
@@ -83,17 +87,44 @@ class History:
     def last(self) -> PublishedDate:
         return self.dates[-1]
 
-    def of(self, page: str) -> list[Seen]:
+    def of(self, page: str) -> list[CrawlSeen]:
         """What each date says of a page."""
-        return [Seen(one.key, one.outcome(page)) for one in self.dates]
+        return [CrawlSeen(one.key, self._outcome(one, page)) for one in self.dates]
+
+    def _outcome(self, one: PublishedDate, page: str) -> CrawlOutcome:
+        return "quarantined" if self.is_quarantined(one.key, page) else one.outcome(page)
+
+    def is_quarantined(self, key: str, page: str) -> bool:
+        """Whether what a date has for a page is a bot wall or the like."""
+        return (key, page) in self.scores and self.scores[key, page].is_quarantined
 
     def pages(self) -> list[str]:
         """Every page of any date, in order of its key."""
         return sorted({key for one in self.dates for key in (*one.pages, *one.failures)})
 
     def versions(self, page: str) -> dict[str, str | None]:
-        """The content hash of a page by date, for the dates that have one."""
-        return {one.key: one.pages[page].content_hash for one in self.dates if page in one.pages}
+        """The content hash of a page by date, for the dates that have the page itself."""
+        return {
+            one.key: one.pages[page].content_hash
+            for one in self.dates
+            if page in one.pages and not self.is_quarantined(one.key, page)
+        }
+
+    def score(self, trusted_hosts: Collection[str]) -> None:
+        """Score the pages of all dates but those of trusted hosts; equal content is scored once."""
+        known: dict[tuple[str, str | None], Score] = {}
+        lengths: dict[str, list[int]] = defaultdict(list)
+        small: dict[tuple[str, str], int] = {}
+        for one in self.dates:
+            for page, host, text in self._contents(one):
+                lengths[page].append(len(text))
+                version = (page, one.pages[page].content_hash)
+                if version not in known:
+                    known[version] = Score() if host in trusted_hosts else score_page(text)
+                if known[version].value:
+                    self.scores[one.key, page], small[one.key, page] = known[version], len(text)
+        for (key, page), length in small.items():
+            self.scores[key, page] = self.scores[key, page].with_length(length, median(lengths[page]))
 
     def read_texts(self, wanted: Mapping[str, Collection[str]]) -> None:
         """Keep the texts of some pages, given by date."""
@@ -157,7 +188,7 @@ def _read_date(store: ParquetStore, crawl: str, dimensions: Mapping[str, str]) -
         page = Page(row["url"], row["canonical_url"], row["title"], row["content_hash"])
         pages.setdefault(page_key(row), page)
     failures = {
-        page_key(row): Failure(row["url"], row["canonical_url"], row["error_code"], row["error_message"])
+        page_key(row): FailedUrl(row["url"], row["canonical_url"], row["error_code"], row["error_message"])
         for row in failed
         if page_key(row) not in pages
     }

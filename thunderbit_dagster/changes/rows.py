@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from thunderbit_dagster.changes.compare import SHARED_PAGES, Comparison, Items, compare_items, compare_pages
-from thunderbit_dagster.changes.history import Standing, fold
+from thunderbit_dagster.changes.history import Standing, fold_history
 from thunderbit_dagster.changes.normalize import Line, Normalizer
 from thunderbit_dagster.changes.published import History, PublishedDate
 from thunderbit_dagster.crawl.changes import Changes
 from thunderbit_dagster.urls import host_of
 
-Row = dict[str, str | int | float | None]
+ChangeRow = dict[str, str | int | float | None]
 SAME = Comparison()
 
 
@@ -28,7 +28,7 @@ class ChangeReader:
     _comparisons: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
     _normalizers: dict[str, Normalizer] = field(default_factory=dict)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[ChangeRow]:
         """The rows of the last date, in order of their pages' keys."""
         pages = self.history.pages()
         self._prepare(pages)
@@ -41,13 +41,13 @@ class ChangeReader:
         """How one page stands on the last date, and what it was compared with, if it was."""
         self._prepare([page])
         standing = self.standing(page)
-        if standing.base is None or page not in self.history.last.pages:
+        if standing.base is None:
             return standing, None
         return standing, self.compare(page, standing.base, self.history.last.key)
 
     def standing(self, page: str) -> Standing:
         """How a page stands on the last date."""
-        return fold(
+        return fold_history(
             self.history.of(page),
             lambda old, new: not self.compare(page, old, new).is_changed,
             confirm=self.settings.confirm,
@@ -66,6 +66,8 @@ class ChangeReader:
 
     def _prepare(self, pages: Sequence[str]) -> None:
         """Read what will be compared: the pages with more than one content, and the lines in which they differ."""
+        if self.history.content == "markdown":
+            self.history.score(self.settings.trusted_hosts)
         differing = {page for page in pages if len(set(self.history.versions(page).values())) > 1}
         wanted: dict[str, set[str]] = defaultdict(set)
         for page in differing:
@@ -105,10 +107,9 @@ class ChangeReader:
     def _is_shared(self, host: str, line: Line) -> bool:
         return any(self.history.pages_with(one.key, host, line.raw) >= SHARED_PAGES for one in self.history.dates)
 
-    def _row(self, page: str, standing: Standing) -> Row:
+    def _row(self, page: str, standing: Standing) -> ChangeRow:
         last, base = self.history.last, self._date(standing.base)
-        compared = last.pages.get(page) and base
-        comparison = self.compare(page, base.key, last.key) if compared and base else None
+        comparison = self.compare(page, base.key, last.key) if base else None
         shown = standing.status in ("changed", "returned")
         failure = last.failures.get(page)
         return {
@@ -126,12 +127,20 @@ class ChangeReader:
             "diff": comparison.diff if comparison and shown else None,
             "crawls_pending": standing.pending_crawls,
             "crawls_missing": standing.missing,
+            **self._quarantine(page),
             "error_code": failure.error_code if failure else None,
             "error_message": failure.error_message if failure else None,
             "submission_id": last.submission_id,
         }
 
-    def _identity(self, page: str, standing: Standing) -> Row:
+    def _quarantine(self, page: str) -> ChangeRow:
+        score = self.history.scores.get((self.history.last.key, page))
+        return {
+            "quarantine_score": score.value if score else None,
+            "quarantine_rules": ", ".join(score.rules) if score else None,
+        }
+
+    def _identity(self, page: str, standing: Standing) -> ChangeRow:
         """URL and title, as this date has them or the last one that did."""
         for one in reversed(self.history.dates):
             if (found := one.pages.get(page)) or page in one.failures:

@@ -76,10 +76,10 @@ def _found(crawl: Crawl, store: ParquetStore, page: str, key: str | None) -> tup
 
 
 def _newest_with(crawl: Crawl, store: ParquetStore, page: str) -> Partition:
-    from thunderbit_dagster.changes.asset import stored_partitions
+    from thunderbit_dagster.changes.asset import partitions_by_date
     from thunderbit_dagster.changes.published import read_dates
 
-    for partition in reversed(stored_partitions(crawl, store)):
+    for partition in reversed(partitions_by_date(crawl, store)):
         [published] = read_dates(store, crawl.name, [partition.dimensions])
         if published.outcome(page) != "unlisted":
             return partition

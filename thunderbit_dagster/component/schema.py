@@ -239,6 +239,9 @@ class ChangesShape(Shape):
     ordered_hosts: Annotated[list[NonEmptyText], Template()] = Field(
         default=[], description="Hosts on which the order of lines is content."
     )
+    trusted_hosts: Annotated[list[NonEmptyText], Template()] = Field(
+        default=[], description="Hosts whose pages are never taken for bot walls, login or error pages."
+    )
 
 
 ChangesSettings: TypeAlias = Annotated[object, OneOf([(IsTemplate(), str)], ChangesShape)]

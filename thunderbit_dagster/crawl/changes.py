@@ -26,6 +26,7 @@ _EXPECTED: Mapping[str, Expected] = {
     "history": whole(1, LONGEST_HISTORY),
     "ignore": Expected("a list of regular expressions", _are_patterns),
     "ordered_hosts": TEXTS,
+    "trusted_hosts": TEXTS,
 }
 
 
@@ -42,6 +43,7 @@ class Changes:
             far back ``since`` can say since when a page stands as it does.
         ignore: Regular expressions; what they match is left out of each line of text before it is compared.
         ordered_hosts: Hosts on which the order of lines is content, such as rankings. Elsewhere it is not.
+        trusted_hosts: Hosts whose pages are never taken for bot walls, consent, login, maintenance or error pages.
 
     Raises:
         ValueError: a setting is wrong; or ``confirm`` or ``removed_after`` is more than ``history``.
@@ -52,6 +54,7 @@ class Changes:
     history: int = 10
     ignore: Sequence[str] = ()
     ordered_hosts: Sequence[str] = ()
+    trusted_hosts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         require_setting("Changes", vars(self), _EXPECTED)

@@ -20,7 +20,7 @@ SAMPLE_SECONDS = 60.0
 """Once in this time a job that should not have begun yet is polled as well."""
 GUESSED_SECONDS_PER_URL = 2.0
 """The account's speed, as assumed until a job has ended."""
-TOLERANCE = 2
+CONTRADICTION = 2
 """Late observations can make it seem that a few more jobs ran at once than the plan allows, but not so many."""
 _WAITING = (JobStatus.PENDING.value, NOT_FOUND)
 MEASURED_JOBS = 50
@@ -36,10 +36,10 @@ def with_expectations(jobs: Iterable[JobState], slots: int) -> list[JobState]:
     """
     in_order = sorted(jobs, key=lambda job: (job.submitted_at, job.job))
     seconds_per_url = _seconds_per_url(in_order, _starts(in_order, slots, None))
-    if (concurrency := _concurrency(in_order, seconds_per_url)) > TOLERANCE * slots:
+    if (concurrency := _concurrency(in_order, seconds_per_url)) > CONTRADICTION * slots:
         slots = concurrency
         seconds_per_url = _seconds_per_url(in_order, _starts(in_order, slots, None))
-    if _most_overtaken(in_order) > TOLERANCE * slots:
+    if _most_overtaken(in_order) > CONTRADICTION * slots:
         starts = [max(job.submitted_at, job.not_begun_at or 0.0) for job in in_order]
     else:
         starts = _starts(in_order, slots, seconds_per_url)

@@ -18,7 +18,7 @@ from thunderbit_dagster.ledger.records import Bill, Billed, Reserved, SameAccoun
 from thunderbit_dagster.partitions import chunks
 
 CREDITS = dg.AssetKey(["thunderbit", "credits"])
-LATE_SECONDS = 60.0
+LATE_EVENT_SECONDS = 60.0
 """Events may become visible out of order for so long (seen on PostgreSQL): they are read again."""
 DAY_SECONDS = 86_400.0
 BILLS_PER_EVENT = 500
@@ -101,7 +101,7 @@ class CreditReader:
     def tally(self) -> Tally:
         """The tally now: whatever was written before this call is in it."""
         now = self.monotonic()
-        while self._reads and self._reads[0][0] < now - LATE_SECONDS:
+        while self._reads and self._reads[0][0] < now - LATE_EVENT_SECONDS:
             self._low = self._reads.popleft()[1]
         wanted = dg.AssetRecordsFilter(CREDITS, after_timestamp=self.since, after_storage_id=self._low)
         for entry in read_entries(self.instance.fetch_observations, wanted, ascending=True):

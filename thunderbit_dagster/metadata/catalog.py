@@ -80,8 +80,8 @@ def changes_spec(crawl: Crawl, store: ParquetStore) -> dg.AssetSpec:
         deps=[crawl.key("succeeded"), crawl.key("failed")],
         description=asset_description(
             crawl,
-            "What became of each URL since the crawls before: new, changed, unchanged, removed, failed or returned, "
-            "and the difference. Parquet, one file per partition.",
+            "What became of each URL since the crawls before: new, changed, unchanged, removed, failed, "
+            "quarantined or returned, and the difference. Parquet, one file per partition.",
         ),
         group_name=group_of(crawl),
         owners=crawl.owners,

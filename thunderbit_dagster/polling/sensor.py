@@ -64,7 +64,7 @@ BEGIN_SHARE, END_SHARE = 0.6, 0.9
 """Up to which part of a tick requests are begun, and up to which their answers are waited for."""
 ANSWER_SHARE = 0.4
 """How long an answer may take, as a part of a tick."""
-LEAST_SHARE = 0.2
+LEAST_TIME_SHARE = 0.2
 """The part of a tick in which requests are begun however long reading the event log took."""
 ONCE = RetryPolicy(attempts=1)
 """What fails is asked again in its turn, not within the tick."""
@@ -264,7 +264,7 @@ class Tick:
 
     def _poller(self, client: "ThunderbitClient", *, last: str | None, terse: bool, most: int = MAX_POLLS) -> Poller:
         now = time.monotonic()
-        stop_at = max(self.began + self.tick_seconds * BEGIN_SHARE, now + self.tick_seconds * LEAST_SHARE)
+        stop_at = max(self.began + self.tick_seconds * BEGIN_SHARE, now + self.tick_seconds * LEAST_TIME_SHARE)
         end_at = max(self.began + self.tick_seconds * END_SHARE, stop_at + self.tick_seconds * (1 - END_SHARE))
         if end_at > self.began + self.tick_seconds:
             self.context.log.warning(

@@ -122,7 +122,7 @@ _FAILED = (
 )
 CHANGES: Final = (
     *_URL,
-    _required("status", _TEXT, "new, changed, unchanged, removed, failed or returned"),
+    _required("status", _TEXT, "new, changed, unchanged, removed, failed, quarantined or returned"),
     Column(
         "since",
         _TEXT,
@@ -140,6 +140,10 @@ CHANGES: Final = (
     Column("diff", _TEXT, "What changed: lines with - and +, of an extraction a JSON object a field; shortened"),
     Column("crawls_pending", INTEGER, "In how many crawls in a row a change stands that is not confirmed yet"),
     Column("crawls_missing", INTEGER, "In how many crawls in a row the page was missing"),
+    Column(
+        "quarantine_score", SHARE, "How much the page looks like a bot wall or the like; from 3 on it is quarantined"
+    ),
+    Column("quarantine_rules", _TEXT, "The rules of that score, comma-separated"),
     Column("error_code", _TEXT, "error_code of this date's row in failed"),
     Column("error_message", _TEXT, "error_message of that row"),
     _required("submission_id", _TEXT, "The submission of this date"),

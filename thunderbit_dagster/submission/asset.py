@@ -24,7 +24,7 @@ from thunderbit_dagster.runs.partitions import Step, run_partitions
 from thunderbit_dagster.runs.step_lock import require_unfinished
 from thunderbit_dagster.submission.account import AccountCheck, continue_under_this_key
 from thunderbit_dagster.submission.credit_caps import Caps, CreditCaps
-from thunderbit_dagster.submission.earlier import read_earlier
+from thunderbit_dagster.submission.earlier import read_earlier_submissions
 from thunderbit_dagster.submission.partition_plan import PartitionPlan, PartitionPlanner
 from thunderbit_dagster.submission.plan import pack, remaining
 from thunderbit_dagster.submission.record_writer import SubmissionRecords
@@ -85,7 +85,7 @@ class SubmissionRun:
         if not partitions:
             return []
         accounts = AccountCheck(step)
-        earlier = read_earlier(step, accounts, partitions)
+        earlier = read_earlier_submissions(step, accounts, partitions)
         self.problems |= earlier.problems
         self._records.submissions = dict(earlier.open)
         continue_under_this_key(step, self._records)

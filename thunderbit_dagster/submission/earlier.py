@@ -25,7 +25,9 @@ class EarlierSubmissions:
     problems: dict[Partition, str] = field(default_factory=dict)
 
 
-def read_earlier(step: SubmitStep, accounts: AccountCheck, partitions: Sequence[Partition]) -> EarlierSubmissions:
+def read_earlier_submissions(
+    step: SubmitStep, accounts: AccountCheck, partitions: Sequence[Partition]
+) -> EarlierSubmissions:
     """What the event log tells of the partitions."""
     by_key = {partition.key: partition for partition in partitions}
     past = step.reader.past(by_key)

@@ -34,17 +34,17 @@ from thunderbit_dagster.cli.doctor.checks import (
     check_states,
     check_webhook,
 )
-from thunderbit_dagster.cli.doctor.context import Context, Reply, Trial
-from thunderbit_dagster.cli.doctor.receiver import Delivery
+from thunderbit_dagster.cli.doctor.context import ApiReply, Context, Trial
+from thunderbit_dagster.cli.doctor.receiver import TestCall
 
 URL = "https://example.com/"
 KEY = "tb_" + "a" * 32
 REF = JobRef(JobKind.DISTILL, "batch_1")
 EARLIER = JobRef(JobKind.DISTILL, "batch_0")
-UNKNOWN = Reply(
+UNKNOWN = ApiReply(
     JobNotFoundError(404, "JOB_NOT_FOUND", "No such job."), {"x": "y"}, {"error": {"code": "A", "status": 404}}
 )
-NOBODY = Reply(AuthenticationError(401, "API_KEY_NOT_FOUND", "No."))
+NOBODY = ApiReply(AuthenticationError(401, "API_KEY_NOT_FOUND", "No."))
 NOW = 1_800_000_000.0
 
 
@@ -96,7 +96,7 @@ def test_a_job_nobody_knows_proves_service_and_key():
 
 def test_a_404_that_a_made_up_key_gets_as_well_proves_nothing():
     assert check_key(context(reply=UNKNOWN, stranger=UNKNOWN)).status == "warning"
-    other = Reply(JobNotFoundError(404, "HTTP_404", "nginx"))
+    other = ApiReply(JobNotFoundError(404, "HTTP_404", "nginx"))
     assert check_service(context(reply=other, stranger=other)).status == "failed"
 
 
@@ -105,7 +105,7 @@ def test_a_key_of_another_form_is_told():
 
 
 def test_a_budget_without_a_free_slot_is_no_fault_of_the_service():
-    seen = context(reply=Reply(BudgetExceededError(100.0, 90.0)))
+    seen = context(reply=ApiReply(BudgetExceededError(100.0, 90.0)))
     assert [check(seen).status for check in (check_service, check_key, check_limits)] == [
         "skipped",
         "skipped",
@@ -115,7 +115,7 @@ def test_a_budget_without_a_free_slot_is_no_fault_of_the_service():
 
 def limits(limit="10", remaining="9", reset=NOW + 30):
     headers = {"x-ratelimit-limit": limit, "x-ratelimit-remaining": remaining, "x-ratelimit-reset": str(reset)}
-    return Reply(headers=headers)
+    return ApiReply(headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def limits(limit="10", remaining="9", reset=NOW + 30):
         (limits("10"), 100, "warning", "10 requests"),
         (limits(reset=NOW + 86_400), 10, "warning", "86400 s"),
         (limits(reset=(NOW + 30) * 1000), 10, "ok", "30 s"),
-        (Reply(headers={"date": "today"}), 10, "warning", "X-RateLimit"),
+        (ApiReply(headers={"date": "today"}), 10, "warning", "X-RateLimit"),
     ],
 )
 def test_limits(monkeypatch, asked, setting, status, word):
@@ -192,7 +192,7 @@ def test_credits(used, status):
 
 
 def delivery(headers, body):
-    return Delivery(httpx.Headers(headers), body, NOW)
+    return TestCall(httpx.Headers(headers), body, NOW)
 
 
 def signed(body, *, at=NOW, key="s"):
@@ -234,7 +234,7 @@ anything = st.recursive(
 @given(body=anything, headers=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3))
 def test_no_answer_breaks_the_free_checks(body, headers):
     for error in (UNKNOWN.error, NOBODY.error, ProtocolError("?"), None):
-        asked = Reply(error, headers, body)
+        asked = ApiReply(error, headers, body)
         for check, stranger in ((check_service, NOBODY), (check_key, asked), (check_key, NOBODY), (check_limits, None)):
             finding = check(context(reply=asked, stranger=stranger))
             assert finding.what_to_do or finding.status in {"ok", "skipped"}

@@ -91,7 +91,7 @@ def doctor(
 
     from thunderbit_dagster.cli.crawls import opened
     from thunderbit_dagster.cli.doctor.checks import run_checks
-    from thunderbit_dagster.cli.doctor.context import MAX_WAIT, RETRY, Context
+    from thunderbit_dagster.cli.doctor.context import DOCTOR_RETRY, MAX_WAIT, Context
     from thunderbit_dagster.cli.selection import resolved_selection
     from thunderbit_dagster.cli.workspace import Workspace
     from thunderbit_dagster.starter.crawls import SITE_PORT
@@ -105,7 +105,7 @@ def doctor(
         site = os.environ.get("THUNDERBIT_DEMO_SITE", f"http://127.0.0.1:{SITE_PORT}")
         context = Context(
             thunderbit,
-            client=stack.enter_context(thunderbit.open_client(max_wait=MAX_WAIT, retry=RETRY)),
+            client=stack.enter_context(thunderbit.open_client(max_wait=MAX_WAIT, retry=DOCTOR_RETRY)),
             store=builds[0].store,
             dagster_home=workspace.dagster_home,
             crawls=[crawl for built in builds for crawl in built.crawls],

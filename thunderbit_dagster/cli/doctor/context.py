@@ -27,7 +27,7 @@ from thunderbit_dagster.resource import ThunderbitResource
 from thunderbit_dagster.storage.store import ParquetStore
 
 MAX_WAIT: Final = 90.0
-RETRY: Final = RetryPolicy(attempts=2, total=90.0, longest_wait=70.0)
+DOCTOR_RETRY: Final = RetryPolicy(attempts=2, total=90.0, longest_wait=70.0)
 """A rate window may be waited out, once."""
 
 
@@ -40,7 +40,7 @@ class Finding:
     what_to_do: str = ""
 
 
-class Reply(NamedTuple):
+class ApiReply(NamedTuple):
     """What the client raised, if anything, and the headers (names in lower case) and JSON of the answer, if any."""
 
     error: ThunderbitError | None = None
@@ -48,7 +48,7 @@ class Reply(NamedTuple):
     json: object = None
 
 
-def request_unknown_job(client: ThunderbitClient) -> Reply:
+def request_unknown_job(client: ThunderbitClient) -> ApiReply:
     """Read a job that no account has, which is free."""
     error: ThunderbitError | None = None
     answers: list[Answer] = []
@@ -57,7 +57,7 @@ def request_unknown_job(client: ThunderbitClient) -> Reply:
         client.get_job(JobRef(JobKind.DISTILL, f"batch_doctor_{secrets.token_hex(8)}"))
     except ThunderbitError as problem:
         error = problem
-    return Reply(error, answers[-1].headers if answers else {}, _last_json(answers))
+    return ApiReply(error, answers[-1].headers if answers else {}, _last_json(answers))
 
 
 def _last_json(answers: Sequence[Answer]) -> object:
@@ -98,16 +98,18 @@ class Context:
     tell: Callable[[str], object]
 
     @cached_property
-    def reply(self) -> Reply:
+    def reply(self) -> ApiReply:
         """The answer to the account's key."""
         self.tell(f"Asking {self.thunderbit.base_url}")
         return request_unknown_job(self.client)
 
     @cached_property
-    def stranger(self) -> Reply:
+    def stranger(self) -> ApiReply:
         """The answer to a key in the documented form that no account has."""
         key, url = f"tb_{secrets.token_hex(16)}", self.thunderbit.base_url
-        with ThunderbitClient(key, base_url=url, budget=MemoryBudget(), max_wait=MAX_WAIT, retry=RETRY) as client:
+        with ThunderbitClient(
+            key, base_url=url, budget=MemoryBudget(), max_wait=MAX_WAIT, retry=DOCTOR_RETRY
+        ) as client:
             return request_unknown_job(client)
 
     @cached_property
