@@ -25,8 +25,8 @@ from thunderbit_dagster.ledger.records import Intent, Recorded
 
 pytestmark = pytest.mark.slow
 
-PARTITIONS = [f"p{number}" for number in range(8)]
-WAITING = ["p8", "p9", "p10"]
+PARTITIONS = [f"p{number}" for number in range(4)]
+WAITING = ["p4", "p5"]
 PAGES = 7
 _numbers = itertools.count(3)
 REDELIVERED_AFTER = 12
