@@ -63,6 +63,13 @@ _MARKUP: Final = re.compile(r"[#*_>`|~\\]+")
 _SPACE: Final = re.compile(r"\s+")
 
 
+def why_quarantined(ids: str) -> str:
+    """What the rules of a score, comma-separated, say of a page."""
+    reasons = {rule.id: rule.why for rule in wall_rules()}
+    reasons |= {SHRUNK: "has a tenth of its usual text or less", EMPTY: "has no text"}
+    return "; ".join(f"{one}: {reasons[one]}" for one in ids.split(", ") if one in reasons)
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """How much a page looks like one that is none, and by which rules."""

@@ -12,6 +12,7 @@ from thunderbit_dagster.cli.diff import diff
 from thunderbit_dagster.cli.doctor.command import doctor
 from thunderbit_dagster.cli.emulator import emulator, site
 from thunderbit_dagster.cli.jobs.command import jobs
+from thunderbit_dagster.cli.report.command import report
 from thunderbit_dagster.cli.webhooks import webhooks
 from thunderbit_dagster.version import __version__
 
@@ -22,5 +23,5 @@ def main() -> None:
     """Batch crawls with the Thunderbit API, in Dagster."""
 
 
-for command in (backfill, demo, dev, diff, doctor, emulator, jobs, plan, site, webhooks):
+for command in (backfill, demo, dev, diff, doctor, emulator, jobs, plan, report, site, webhooks):
     main.add_command(command)
