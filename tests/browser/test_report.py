@@ -9,7 +9,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from thunderbit_dagster.cli.report.command import render
+from thunderbit_dagster.cli.report.command import report_page
 from thunderbit_dagster.cli.report.figures import CrawlReport, DateCounts, News, Quarantined, side_by_side
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         not_compared=[],
     )
     file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(render([report], datetime(2026, 11, 11, tzinfo=timezone.utc)), encoding="utf-8")
+    file.write_text(report_page([report], datetime(2026, 11, 11, tzinfo=timezone.utc)), encoding="utf-8")
     return file.as_uri()
 
 

@@ -90,6 +90,8 @@ def test_what_an_earlier_date_overtakes_is_named_until_it_is_materialized_again(
     assert site.check().passed
     site.collect(1, pages(2, price=12))  # crawled again
     assert site.check().metadata["partitions out of date"].value == 3
+    in_a_run = site.check(2)
+    assert [record.data["partition"] for record in in_a_run.metadata["out of date"].records] == ["2026-11-03|guides"]
 
 
 def test_a_partition_that_is_not_published_is_refused_by_name(docs):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from lxml import html
 
 from thunderbit_dagster.cli import main
-from thunderbit_dagster.cli.report.command import render
+from thunderbit_dagster.cli.report.command import report_page
 from thunderbit_dagster.cli.report.figures import MOST_LINES, MOST_NEWS, DiffLine, crawl_report, side_by_side
 
 PAGE = "# Pump\n\nPrice: {} EUR\n\nA <script>alert(1)</script> & more\n"
@@ -43,7 +43,7 @@ def site(docs):
 
 
 def page_of(site, since=None):
-    return html.fromstring(render([crawl_report(site.crawl, site.store, since)], NOW))
+    return html.fromstring(report_page([crawl_report(site.crawl, site.store, since)], NOW))
 
 
 def texts(page, path):
@@ -72,7 +72,7 @@ def test_the_page_has_plots_changes_failures_and_quarantine(site):
 
 
 def test_nothing_is_loaded_from_elsewhere_and_pages_are_no_markup(site):
-    text = render([crawl_report(site.crawl, site.store, None)], NOW)
+    text = report_page([crawl_report(site.crawl, site.store, None)], NOW)
     page = html.fromstring(text)
     assert page.xpath("//script | //link | //img | //iframe | //@src | //@onclick") == []
     assert "url(" not in text
@@ -107,7 +107,7 @@ def test_the_page_is_bounded(docs):
     report = crawl_report(site.crawl, site.store, None)
     assert (len(report.news), report.more_news) == (MOST_NEWS, 6)
     assert max(len(one.lines) for one in report.news) <= MOST_LINES + 1
-    assert len(render([report], NOW)) < 500_000
+    assert len(report_page([report], NOW)) < 500_000
 
 
 def test_lines_that_replace_each_other_stand_side_by_side():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
 from thunderbit_dagster.api.codes import JobKind
+from thunderbit_dagster.changes.dates import NothingToCompareError, dates_before
 from thunderbit_dagster.changes.published import Content, History, PublishedDate, read_dates
 from thunderbit_dagster.changes.rows import ChangeReader, ChangeRow
 from thunderbit_dagster.crawl.changes import Changes
@@ -19,7 +19,7 @@ from thunderbit_dagster.lazy import LazyModule
 from thunderbit_dagster.ledger.asset_events import Metadata, PublishedPartitions, publish
 from thunderbit_dagster.metadata.catalog import column_schema
 from thunderbit_dagster.metadata.tables import table
-from thunderbit_dagster.partitions import DATE, Partition
+from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.runs.partitions import run_partitions
 from thunderbit_dagster.storage.errors import HalfPublishedError, StorageError
 from thunderbit_dagster.storage.schema import changes_schema
@@ -58,34 +58,6 @@ def compare_partitions(
     yield from publish(context, [crawl.key("changes")], published, problems)
 
 
-class NothingToCompareError(Exception):
-    """The partition itself is not published."""
-
-
-def dates_before(
-    crawl: Crawl, store: ParquetStore, partition: Partition, settings: Changes
-) -> Sequence[Mapping[str, str]]:
-    """The published dates that a partition of ``changes`` is made from: its own, and those before it; oldest first.
-
-    Raises:
-        NothingToCompareError: its own is not published.
-    """
-    published = [one for one in store.partitions(crawl.name, "succeeded") if _is_of(one, partition)]
-    ordered = sorted(published, key=lambda one: _begin(crawl, one[DATE]))
-    until = [one for one in ordered if _begin(crawl, one[DATE]) <= _begin(crawl, partition.dimensions[DATE])]
-    if not until or until[-1][DATE] != partition.date:
-        raise NothingToCompareError(
-            f"nothing is published of it. Materialize {crawl.key('succeeded').to_user_string()} of this partition first"
-        )
-    return until[-settings.history - 1 :]
-
-
-def partitions_by_date(crawl: Crawl, store: ParquetStore) -> list[Partition]:
-    """The published partitions, the oldest date first."""
-    stored = sorted(store.partitions(crawl.name, "succeeded"), key=lambda one: _begin(crawl, one.get(DATE, "")))
-    return [Partition("|".join(one[name] for name in sorted(one)), one) for one in stored if DATE in one]
-
-
 def change_reader(crawl: Crawl, store: ParquetStore, partition: Partition) -> ChangeReader:
     """What compares a partition with the dates before it.
 
@@ -97,25 +69,6 @@ def change_reader(crawl: Crawl, store: ParquetStore, partition: Partition) -> Ch
     content: Content = "markdown" if crawl.request.kind is JobKind.DISTILL else "data"
     dates = read_dates(store, crawl.name, dates_before(crawl, store, partition, settings))
     return ChangeReader(History(store, crawl.name, content, dates), settings)
-
-
-def _is_of(stored: Mapping[str, str], partition: Partition) -> bool:
-    same = {name: key for name, key in stored.items() if name != DATE}
-    return DATE in stored and same == {name: key for name, key in partition.dimensions.items() if name != DATE}
-
-
-def _begin(crawl: Crawl, key: str) -> float:
-    """When a date begins, so that keys of any format are in order; dates of another cadence come first."""
-    window = crawl.window(Partition(key, {DATE: key})) if crawl.cadence and _fits(crawl.cadence, key) else None
-    return window.start.timestamp() if window else float("-inf")
-
-
-def _fits(cadence: dg.TimeWindowPartitionsDefinition, key: str) -> bool:
-    try:
-        cadence.time_window_for_partition_key(key)
-    except (ValueError, dg.DagsterError):
-        return False
-    return True
 
 
 def _compared(crawl: Crawl, store: ParquetStore, partition: Partition) -> PublishedPartitions:
@@ -165,40 +118,3 @@ def _biggest(rows: Sequence[ChangeRow]) -> dg.TableMetadataValue:
 
 def _number(value: str | float | None) -> float | None:
     return value if isinstance(value, float) else None
-
-
-@dataclass(frozen=True)
-class OutOfDate:
-    """A partition of ``changes`` that was made from other dates than are published now."""
-
-    partition: str
-    compared: str
-    now: str
-
-
-def out_of_date(crawl: Crawl, store: ParquetStore, settings: Changes) -> list[OutOfDate]:
-    """The published partitions of ``changes`` that another crawl of their own or an earlier date has overtaken."""
-    found = []
-    for dimensions in store.partitions(crawl.name, "changes"):
-        partition = Partition("|".join(dimensions[name] for name in sorted(dimensions)), dimensions)
-        made_from, now = _made_from(store, crawl, dimensions), _made_from_now(crawl, store, partition, settings)
-        if made_from != now:
-            found.append(OutOfDate(str(partition), _words(made_from), _words(now)))
-    return found
-
-
-def _made_from(store: ParquetStore, crawl: Crawl, dimensions: Mapping[str, str]) -> list[list[str]]:
-    footer = store.footer(crawl.name, "changes", dimensions)
-    return json.loads(footer.metadata.get(COMPARED, "[]")) if footer else []
-
-
-def _made_from_now(crawl: Crawl, store: ParquetStore, partition: Partition, settings: Changes) -> list[list[str]]:
-    try:
-        dates = dates_before(crawl, store, partition, settings)
-    except NothingToCompareError:
-        return []
-    return [[one[DATE], store.pair(crawl.name, one).submission_id or ""] for one in dates]
-
-
-def _words(dates: Sequence[Sequence[str]]) -> str:
-    return ", ".join(f"{key} ({submission})" for key, submission in dates[-3:])

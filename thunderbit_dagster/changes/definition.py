@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from thunderbit_dagster.crawl.changes import Changes
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.lazy import LazyModule
 from thunderbit_dagster.metadata.catalog import changes_spec
-from thunderbit_dagster.metadata.tables import table
+from thunderbit_dagster.runs.partitions import names_partitions, run_partitions
 from thunderbit_dagster.storage.store import ParquetStore
 
 if TYPE_CHECKING:
     from thunderbit_dagster.changes import asset
+    from thunderbit_dagster.changes import up_to_date as up_to_date_check
 else:
     asset = LazyModule("thunderbit_dagster.changes.asset")
+    up_to_date_check = LazyModule("thunderbit_dagster.changes.up_to_date")
 
 UP_TO_DATE = "up_to_date"
 
@@ -49,19 +50,9 @@ def build_changes_checks(crawl: Crawl, store: ParquetStore) -> list[dg.AssetChec
         description="Each partition was compared with the dates before it as they are published now. One that was not, "
         "because an earlier date came later or a date was crawled again, is a warning: materialize it again.",
     )
-    def up_to_date() -> dg.AssetCheckResult:
-        return _up_to_date_result(crawl, store, settings)
+    def up_to_date(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        partitions = run_partitions(context, crawl) if names_partitions(context.run) else None
+        audit = up_to_date_check.DateAudit(crawl, store, settings)
+        return up_to_date_check.up_to_date_result(audit.out_of_date(partitions))
 
     return [up_to_date]
-
-
-def _up_to_date_result(crawl: Crawl, store: ParquetStore, settings: Changes) -> dg.AssetCheckResult:
-    found = asset.out_of_date(crawl, store, settings)
-    columns = {"partition": "string", "compared with": "string", "published now": "string"}
-    rows = table(columns, ((one.partition, one.compared, one.now) for one in found))
-    return dg.AssetCheckResult(
-        passed=not found,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(found):,} partition(s) are out of date; materialize them again." if found else None,
-        metadata={"partitions out of date": len(found), **({"out of date": rows} if found else {})},
-    )

@@ -63,7 +63,8 @@ def _found(crawl: Crawl, store: ParquetStore, page: str, key: str | None) -> tup
     Raises:
         click.ClickException: no partition has the page.
     """
-    from thunderbit_dagster.changes.asset import NothingToCompareError, change_reader
+    from thunderbit_dagster.changes.asset import change_reader
+    from thunderbit_dagster.changes.dates import NothingToCompareError
 
     partition = crawl.partition(key) if key else _newest_with(crawl, store, page)
     try:
@@ -76,7 +77,7 @@ def _found(crawl: Crawl, store: ParquetStore, page: str, key: str | None) -> tup
 
 
 def _newest_with(crawl: Crawl, store: ParquetStore, page: str) -> Partition:
-    from thunderbit_dagster.changes.asset import partitions_by_date
+    from thunderbit_dagster.changes.dates import partitions_by_date
     from thunderbit_dagster.changes.published import read_dates
 
     for partition in reversed(partitions_by_date(crawl, store)):

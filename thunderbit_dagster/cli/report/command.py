@@ -52,7 +52,7 @@ def report(*, file: Path | None, root: Path, name: str | None, since: str | None
                 reports = [crawl_report(crawl, built.store, since) for built, crawl in crawls]
         except StorageError as error:
             raise click.ClickException(str(error)) from error
-    out.write_text(render(reports, datetime.now(timezone.utc)), encoding="utf-8")
+    out.write_text(report_page(reports, datetime.now(timezone.utc)), encoding="utf-8")
     click.echo(f"Wrote {out} ({out.stat().st_size:,} bytes): {', '.join(one.name for one in reports)}")
 
 
@@ -68,11 +68,11 @@ def _crawls(builds: list[Built], name: str | None) -> list[tuple[Built, Crawl]]:
     return found
 
 
-def render(reports: Sequence[CrawlReport], now: datetime) -> str:
+def report_page(reports: Sequence[CrawlReport], now: datetime) -> str:
     """The page as HTML; whatever crawled pages hold is escaped."""
     from jinja2 import Environment
 
-    from thunderbit_dagster.cli.report.figures import SHOWN
+    from thunderbit_dagster.cli.report.figures import PLOTTED
     from thunderbit_dagster.cli.report.plots import BAR, HEIGHT, credit_plot, status_plot
 
     template = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
@@ -85,7 +85,7 @@ def render(reports: Sequence[CrawlReport], now: datetime) -> str:
         title="Changes of " + ", ".join(one.name for one in reports),
         made=f"Made at {now:%Y-%m-%d %H:%M} UTC",
         crawls=crawls,
-        kinds=[*SHOWN, "credits"],
+        kinds=[*PLOTTED, "credits"],
         height=HEIGHT,
         bar_width=BAR,
     )

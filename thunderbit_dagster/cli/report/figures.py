@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from typing import Final
 
-from thunderbit_dagster.changes.asset import partitions_by_date
+from thunderbit_dagster.changes.dates import partitions_by_date
 from thunderbit_dagster.changes.quarantine import why_quarantined
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.partitions import DATE
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.urls import host_of
 
-SHOWN: Final = ("changed", "new", "returned", "removed", "failed", "quarantined")
+PLOTTED: Final = ("changed", "new", "returned", "removed", "failed", "quarantined")
 """The statuses that are plotted; pages that stay as they are would hide them."""
 NEWS: Final = ("changed", "new", "returned", "removed")
 MOST_NEWS: Final = 300
-MOST_ROWS: Final = 50
+MOST_TABLE_ROWS: Final = 50
 MOST_LINES: Final = 40
 
 _Row = Mapping[str, object]
@@ -113,7 +113,7 @@ def _report(name: str, dates: Sequence[DateCounts], rows: Sequence[_Row], missin
         news=[_news(row) for row in news[:MOST_NEWS]],
         more_news=max(len(news) - MOST_NEWS, 0),
         failures=_failures(rows),
-        quarantined=[_quarantined(row) for row in rows if row["status"] == "quarantined"][:MOST_ROWS],
+        quarantined=[_quarantined(row) for row in rows if row["status"] == "quarantined"][:MOST_TABLE_ROWS],
         not_compared=missing,
     )
 
@@ -126,7 +126,7 @@ def _credits(crawl: Crawl, store: ParquetStore, partitions: Iterable[Mapping[str
 def _failures(rows: Iterable[_Row]) -> list[tuple[str, str, int]]:
     """Host, code and how often, the most frequent first."""
     counts = Counter((host_of(str(row["url"])), str(row["error_code"])) for row in rows if row["status"] == "failed")
-    return [(host, code, count) for (host, code), count in counts.most_common(MOST_ROWS)]
+    return [(host, code, count) for (host, code), count in counts.most_common(MOST_TABLE_ROWS)]
 
 
 def _quarantined(row: _Row) -> Quarantined:

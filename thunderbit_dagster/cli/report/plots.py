@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from thunderbit_dagster.cli.report.figures import SHOWN, DateCounts
+from thunderbit_dagster.cli.report.figures import PLOTTED, DateCounts
 
 HEIGHT, BAR, GAP = 160, 28, 8
 MOST_LABELS = 12
@@ -35,7 +35,7 @@ class Plot:
 
 def status_plot(dates: Sequence[DateCounts]) -> Plot:
     """The URLs of each date that did not stay as they were, by status, on top of each other."""
-    stacks = [[(kind, one.statuses.get(kind, 0)) for kind in SHOWN] for one in dates[1:]]
+    stacks = [[(kind, one.statuses.get(kind, 0)) for kind in PLOTTED] for one in dates[1:]]
     return _plot([one.date for one in dates[1:]], stacks)
 
 
