@@ -49,7 +49,6 @@ class Sizes:
     row_bytes: int
     loaded_crawls: tuple[int, ...]
     dates: int
-    every_launch: bool
 
     @property
     def crawl(self) -> Crawl:
@@ -73,7 +72,6 @@ FULL = Sizes(
     row_bytes=45_000,
     loaded_crawls=(1, 10, 100),
     dates=365,
-    every_launch=True,
 )
 QUICK = Sizes(
     rounds=1,
@@ -88,7 +86,6 @@ QUICK = Sizes(
     row_bytes=1_000,
     loaded_crawls=(1,),
     dates=12,
-    every_launch=False,
 )
 
 
@@ -117,7 +114,7 @@ def collection(sizes: Sizes) -> Iterator[Record]:
 
 
 def launch(sizes: Sizes) -> Iterator[Record]:
-    return launching.measure(sizes.rounds) if sizes.every_launch else launching.try_one()
+    return launching.measure(sizes.rounds)
 
 
 def load(sizes: Sizes) -> Iterator[Record]:
@@ -133,6 +130,8 @@ def apart(module: str, *arguments: object) -> Record:
     return record
 
 
+LONG = ("launching",)
+"""Left out with --quick: there is no small size of it."""
 MEASUREMENTS: dict[str, Callable[[Sizes], Iterable[Record]]] = {
     "loading": load,
     "launching": launch,
@@ -218,7 +217,8 @@ def main() -> int:
     end_in_order()
     sizes = sizes_from(given)
     folder = given.results or (None if given.quick else ROOT / "benchmarks" / "results")
-    kinds = given.only.split(",") if given.only else list(MEASUREMENTS)
+    kinds = [kind for kind in MEASUREMENTS if not (given.quick and kind in LONG)]
+    kinds = given.only.split(",") if given.only else kinds
     broken = []
     # Where no figure counts, all may share the machine.
     with ThreadPoolExecutor(len(kinds) if given.quick else 1) as pool:

@@ -28,6 +28,7 @@ from thunderbit_dagster.storage.schema import content_hash
 
 CRAWL = "web"
 REAL = ("changed", "blip")
+NOT_FOUND = "SCRAPE_TARGET_NOT_FOUND"
 ALIKE_FROM = 0.99
 _TARGETS = re.compile(r"\]\([^)]*\)")
 _SPACE = re.compile(r"\s+")
@@ -91,9 +92,8 @@ def ours(days: Sequence[Day], web: Web, settings: Changes) -> Iterator[Verdicts]
 
 def _publish(store: ParquetStore, dimensions: Mapping[str, str], day: Day) -> None:
     at = datetime.fromisoformat(dimensions["date"]).replace(tzinfo=timezone.utc)
-    listed = [page for page in day if page.truth != "absent"]
     with store.open_partition(CRAWL, dimensions) as writer:
-        for position, page in enumerate(listed):
+        for position, page in enumerate(day):
             row = {"url": page.url, "canonical_url": page.url, "position": position, "collected_at": at}
             origin = {"submission_id": dimensions["date"], "run_id": "benchmark"}
             if page.markdown is not None:
@@ -102,7 +102,7 @@ def _publish(store: ParquetStore, dimensions: Mapping[str, str], day: Day) -> No
             else:
                 why = {"status": "FAILED", "error_code": page.error_code or "", "error_class": "permanent"}
                 writer.write_failed({**row, **origin, **why, "retryable": False})  # type: ignore[typeddict-item]
-        writer.commit({"submission_id": dimensions["date"], "submitted": str(len(listed))})
+        writer.commit({"submission_id": dimensions["date"], "submitted": str(len(day))})
 
 
 IsChanged = Callable[[str, str], bool]
@@ -115,7 +115,7 @@ def simple(days: Sequence[Day], is_changed: IsChanged) -> Iterator[Verdicts]:
         verdicts: dict[str, str] = {}
         for page in day:
             if page.markdown is None:
-                verdicts[page.url] = "removed" if page.error_code and page.url in before else "none"
+                verdicts[page.url] = "removed" if page.error_code == NOT_FOUND and page.url in before else "none"
             elif page.url in before:
                 verdicts[page.url] = "changed" if is_changed(before[page.url], page.markdown) else "unchanged"
             else:

@@ -98,12 +98,6 @@ def measure(rounds: int) -> Iterator[dict[str, object]]:
         yield from _by_schedule(here, rounds)
 
 
-def try_one() -> Iterator[dict[str, object]]:
-    """One launch of each, which tells only that launches can be measured."""
-    with launches(scheduled=False) as here:
-        yield {"way": "Materialize, one partition", "round": 1, **_one_run(here, KEYS[0])}
-
-
 def _one_run(here: Launches, key: str) -> dict[str, float]:
     api, tags = here.running.api, {PARTITION_TAG: key}
     return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from functools import partial
 
+import dagster as dg
+
 from thunderbit_dagster import Crawl, Distill, UrlFile, build_crawl_definitions
 from thunderbit_dagster.starter.crawls import demo_pages
 from thunderbit_dagster.starter.environment import resource_from_environment, store_from_environment
@@ -39,4 +41,5 @@ defs = build_crawl_definitions(
     thunderbit=resource_from_environment(),
     store=store_from_environment(),
     sensor_interval_seconds=5,
+    executor=dg.in_process_executor,
 )

@@ -157,3 +157,13 @@ def test_changes_need_a_cadence_and_are_off_by_default():
     with pytest.raises(ValueError, match="`changes` compares dates, so it needs a `cadence`"):
         Crawl(name="docs", urls=["https://site.example/"], request=Distill(), changes=Changes())
     assert Crawl(name="docs", urls=["https://site.example/"], request=Distill()).changes is None
+
+
+def test_numbers_that_change_everywhere_are_learned_and_those_that_do_not_are_content(docs):
+    """A counter in words of no rule, on every page; a price stands on every page, too, and changes on one."""
+    site = docs()
+    text = "# {}\n\nPrice: {} EUR\n\nWidgets sold by our friends so far - {}\n"
+    for day in (1, 2, 3):
+        site.collect(day, {f"p{n}": text.format(n, 20 if (n, day) == (4, 3) else 10, 7 * day + n) for n in range(6)})
+    assert site.statuses(3) == {f"p{n}": "changed" if n == 4 else "unchanged" for n in range(6)}
+    assert site.rows(3)["p4"]["diff"] == "@@\n- Price: 10 EUR\n+ Price: 20 EUR"

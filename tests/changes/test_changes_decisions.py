@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thunderbit_dagster.changes.compare import MOST_DIFF_CHARACTERS, compare_items, compare_pages
+from thunderbit_dagster.changes.compare import MOST_DIFF_CHARACTERS, HostLines, compare_items, compare_pages
 from thunderbit_dagster.changes.history import CrawlSeen, fold_history
 from thunderbit_dagster.changes.normalize import Normalizer
 
@@ -53,7 +53,12 @@ def lines(text, day=DAY, ignore=()):
 
 
 def compare(old, new, *, shared=(), **options):
-    return compare_pages(lines(old), lines(new), lambda line: line.raw in shared, **options)
+    return compare_pages(lines(old), lines(new), host_with(shared), **options)
+
+
+def host_with(shared, pages=200):
+    """A host with lines that three of its pages have."""
+    return HostLines(lambda line: 3 if line.raw in shared else 1, pages)
 
 
 @pytest.mark.parametrize(("old", "new"), NOISE)
@@ -106,6 +111,20 @@ def test_teasers_that_stand_on_other_pages_may_rotate_in_their_place():
     assert gone.removed == (first,)
 
 
+def test_a_banner_that_many_pages_have_may_come_and_go():
+    banner = "We are closed over the holidays, orders ship in January"
+    old, new = lines("# Pump"), lines(f"# Pump\n\n{banner}\n")
+    assert compare_pages(old, new, HostLines(lambda _: 3, 200)).added == (banner,)
+    assert not compare_pages(old, new, HostLines(lambda _: 12, 200)).is_changed
+    assert compare_pages(old, lines("# Pump\n\nSold out\n"), HostLines(lambda _: 12, 200)).added == ("Sold out",)
+
+
+def test_the_same_text_written_otherwise_is_no_change():
+    old = 'Sizes\n-----\n\n* one\n* two\n\nA "long" paragraph that\nis wrapped, isn\'t it & so on.\n'
+    new = "## Sizes [¶](#sizes)\n- **one**\n- two\n\nA “long” paragraph that is wrapped, isn\u2019t it &amp; so on.\n"
+    assert not compare(old, new).is_changed
+
+
 def test_labels_and_numbers_are_content_also_where_other_pages_have_them():
     for old, new in (
         ("In stock", "Out of stock"),
@@ -117,7 +136,7 @@ def test_labels_and_numbers_are_content_also_where_other_pages_have_them():
 def test_patterns_of_the_user_are_left_out():
     own = [r"Weather: .*"]
     old, new = lines("# A\n\nWeather: sun", ignore=own), lines("# A\n\nWeather: rain", ignore=own)
-    assert not compare_pages(old, new, lambda _: False).is_changed
+    assert not compare_pages(old, new, HostLines()).is_changed
 
 
 def test_a_long_difference_is_shortened_at_a_line():

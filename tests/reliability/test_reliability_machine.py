@@ -66,7 +66,7 @@ class Machine(RuleBasedStateMachine):
         self.running = World(self.root, self.pages, policy).running()
         self.world = self.running.__enter__()
         self.spare = self.pages.urls(6)
-        self.is_held = False
+        self.is_held = self.has_second = False
         for key, size in zip(KEYS, sizes, strict=True):
             self.world.lists[key] = self.pages.urls(size)
 
@@ -137,10 +137,12 @@ class Machine(RuleBasedStateMachine):
         self._count()
         self.world.change_shards(number)
 
-    @precondition(lambda self: not self.is_held)
+    # Once a world: it crawls everything a second time.
+    @precondition(lambda self: not self.is_held and not self.has_second)
     @rule(keys=ranges)
     def a_second_deployment(self, keys):
         self._count()
+        self.has_second = True
         self.world.second_deployment(*keys)
 
     @rule(at=st.integers(0, 50))

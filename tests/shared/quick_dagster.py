@@ -2,7 +2,7 @@
 
 Dagster opens a database anew for each statement, and makes each new one by its migrations. Here connections stay open,
 no commit waits for the disk, and a new database is a copy of the first of its kind. SQL, schema and files stay as they
-are.
+are. An event that is read again is not made from its JSON again: events do not change.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from unittest import mock
 
 import dagster as dg
 import sqlalchemy as db
+from dagster._core.storage.event_log import sql_event_log
 from dagster._core.storage.event_log.sqlite import consolidated_sqlite_event_log, sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
 from dagster._core.storage.sql import check_alembic_revision
 from sqlalchemy.pool import NullPool, QueuePool
 
+KNOWN_EVENTS = 20_000
 STORAGES = (consolidated_sqlite_event_log, sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage)
 
 
@@ -122,5 +125,7 @@ def quick_dagster() -> Iterator[Engines]:
             stack.enter_context(mock.patch.object(storage, "create_engine", engines.create))
             stack.enter_context(mock.patch.object(storage, "check_alembic_revision", engines.revision))
         stack.enter_context(mock.patch.object(dg.DagsterInstance, "dispose", dispose_and_forget))
+        known = lru_cache(KNOWN_EVENTS)(sql_event_log.deserialize_value)
+        stack.enter_context(mock.patch.object(sql_event_log, "deserialize_value", known))
         stack.callback(engines.forget, Path("/"))
         yield engines

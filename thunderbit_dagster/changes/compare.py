@@ -13,13 +13,30 @@ from typing import Final
 
 from thunderbit_dagster.changes.normalize import Line
 
+FURNITURE_SHARE: Final = 0.05
 SHARED_PAGES: Final = 3
 """On how many pages of a host a line must stand to be one of the site, which may come and go by itself."""
 MOST_DIFF_CHARACTERS: Final = 20_000
 _LEAST_WORDS: Final = 6
 _DIGITS: Final = re.compile(r"\d+")
 
-IsShared = Callable[[Line], bool]
+EMPTY: Final = Line("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class HostLines:
+    """What the pages of a host have in common: on how many pages a line stands, and how many pages there are."""
+
+    pages_with: Callable[[Line], int] = lambda _: 0
+    pages: int = 0
+
+    def is_shared(self, line: Line) -> bool:
+        """Whether the line may take turns with others in its place."""
+        return self.pages_with(line) >= SHARED_PAGES
+
+    def is_furniture(self, line: Line) -> bool:
+        """Whether the line is the site's, and may come and go by itself, as banners do."""
+        return self.pages_with(line) >= max(SHARED_PAGES, FURNITURE_SHARE * self.pages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +62,12 @@ class Comparison:
         return bool(self.removed or self.added)
 
 
-def compare_pages(
-    old: Sequence[Line], new: Sequence[Line], is_shared: IsShared, *, is_ordered: bool = False
-) -> Comparison:
+def compare_pages(old: Sequence[Line], new: Sequence[Line], host: HostLines, *, is_ordered: bool = False) -> Comparison:
     """Compare two versions of a page, line by line.
 
     A line that moved is no difference, unless ``is_ordered``. A line that replaces another in its place is none when
-    both stand on several pages of the host (``is_shared``), as teasers do that rotate; short labels and lines that
-    differ in numbers alone are content wherever they stand.
+    both stand on several pages of the host, as teasers do that rotate; nor is one that comes or goes when many pages
+    of the host have it. Short labels and lines that differ in numbers alone are content wherever they stand.
     """
     before, now = [line.text for line in old], [line.text for line in new]
     gone, come = Counter(before), Counter(now)
@@ -61,7 +76,7 @@ def compare_pages(
     blocks = SequenceMatcher(None, before, now, autojunk=False).get_opcodes()
     edits = [_Edit(old[a:b], new[c:d]) for kind, a, b, c, d in blocks if kind != "equal"]
     rotated: list[tuple[Line, Line]] = []
-    kept = [edit for edit in (_content(edit, gone, come, is_shared, rotated) for edit in edits) if edit]
+    kept = [edit for edit in (_content(edit, gone, come, host, rotated) for edit in edits) if edit]
     return Comparison(
         removed=tuple(line.text for edit in kept for line in edit.old),
         added=tuple(line.text for edit in kept for line in edit.new),
@@ -88,17 +103,29 @@ class _Edit:
 
 
 def _content(
-    edit: _Edit, gone: Counter[str], come: Counter[str], is_shared: IsShared, rotated: list[tuple[Line, Line]]
+    edit: _Edit, gone: Counter[str], come: Counter[str], host: HostLines, rotated: list[tuple[Line, Line]]
 ) -> _Edit:
     """What of an edit is content: not what only moved, nor what rotates."""
     old, new = _taken(edit.old, gone), _taken(edit.new, come)
     if len(old) != len(new):
-        return _Edit(old, new)
+        return _without_furniture(_Edit(old, new), host, rotated)
     pairs = list(zip(old, new, strict=True))
-    turns = [pair for pair in pairs if _rotates(*pair, is_shared)]
+    turns = [pair for pair in pairs if _rotates(*pair, host)]
     rotated.extend(turns)
     left = [pair for pair in pairs if pair not in turns]
     return _Edit([one for one, _ in left], [other for _, other in left])
+
+
+def _without_furniture(edit: _Edit, host: HostLines, rotated: list[tuple[Line, Line]]) -> _Edit:
+    """Lines that come or go are none of the page when other pages of the host have them, too, as banners do."""
+    rotated.extend((line, EMPTY) for line in edit.old if _is_furniture(line, host))
+    rotated.extend((EMPTY, line) for line in edit.new if _is_furniture(line, host))
+    kept = ([line for line in lines if not _is_furniture(line, host)] for lines in (edit.old, edit.new))
+    return _Edit(*kept)
+
+
+def _is_furniture(line: Line, host: HostLines) -> bool:
+    return _is_sentence(line.text) and host.is_furniture(line)
 
 
 def _taken(lines: Sequence[Line], surplus: Counter[str]) -> list[Line]:
@@ -111,10 +138,10 @@ def _taken(lines: Sequence[Line], surplus: Counter[str]) -> list[Line]:
     return found
 
 
-def _rotates(old: Line, new: Line, is_shared: IsShared) -> bool:
+def _rotates(old: Line, new: Line, host: HostLines) -> bool:
     if _DIGITS.sub("", old.text) == _DIGITS.sub("", new.text):
         return False
-    return all(_is_sentence(line.text) and is_shared(line) for line in (old, new))
+    return all(_is_sentence(line.text) and host.is_shared(line) for line in (old, new))
 
 
 def _is_sentence(text: str) -> bool:

@@ -5,12 +5,15 @@ The rules are a table; each line keeps the names of the rules that changed it, s
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
+
+from thunderbit_dagster.changes.markdown_lines import canonical_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,10 @@ _UNIT: Final = (
 )
 _COUNTED: Final = (
     r"(?:page ?views?|views?|visits?|visitors?|viewers?|readers?|comments?|likes?|shares?|downloads?|followers?"
-    r"|subscribers?|upvotes?|votes?|repl(?:y|ies)|reactions?|retweets?|impressions?|clicks?|plays?"
-    r"|aufrufe?|besucher|kommentare?|vues|visiteurs|commentaires?|visitas|comentarios?)"
+    r"|subscribers?|upvotes?|votes?|repl(?:y|ies)|reactions?|retweets?|impressions?|clicks?|plays?|claps?|pins?|hearts?"
+    r"|saves?|bookmarks?|ratings?|reviews?|applicants?|guests?|others|helpful|hits"
+    r"|aufrufe?|besucher|kommentare?|bewertungen|vues|visiteurs|commentaires?|avis|visitas|comentarios?"
+    r"|アクセス|累計|拍手|コメント|閲覧|いいね|次|浏览|评论|点赞)"
 )
 _PEOPLE: Final = r"(?:people|users?|guests?|members?|shoppers?|customers?|others?|personen|personnes|personas)"
 _ACTING: Final = r"(?:are |is |currently |now )*(?:viewing|watching|looking|online|browsing|reading|here)"
@@ -103,8 +108,77 @@ NOISE_RULES: Final[tuple[NoiseRule, ...]] = (
     _rule(
         "ago-cjk", r"\d+ ?(?:秒|分钟|分|小时|時間|天|日|周|週間|个月|か月|年)(?:前|以前)", "<time>", "a time from now"
     ),
+    _rule(
+        "countdown",
+        rf"(?:\d+\s*(?:{_UNIT}|[dhms]|std\.?|時間|分|秒)\b[\s,]*(?:and |et |und |y )?){{2,}}",
+        "<time> ",
+        "a span of several units, as countdowns have",
+    ),
+    _rule(
+        "waiting",
+        rf"\b((?:wait(?:ing)? time|wartezeit|temps d.attente|tiempo de espera)[^\d]{{0,12}}){_NUMBER}",
+        r"\1<n>",
+        "how long one waits now",
+    ),
+    _rule(
+        "online",
+        rf"\b(?:{_NUMBER}\s*)?{_PEOPLE}?\s*(?:online|here)\b.*|\b((?:read|liked|seen|viewed) by)\b.*",
+        r"<people>",
+        "who is here, or was",
+    ),
+    _rule(
+        "interested",
+        rf"\b{_NUMBER}\s*(?={_PEOPLE}?\s*(?:are )?(?:interested|going|attending|cooking))",
+        "<n> ",
+        "counts",
+    ),
+    _rule("hearts", rf"([♥♡❤★☆👍🔥]\ufe0f?\s*){_NUMBER}(?=\s*(?:[·|,(]|$))", r"\1<n>", "how often something was liked"),
+    _rule(
+        "quote-of-the-market",
+        r"\b[A-Z]{2,6} \d[\d.,]* ?\([+\u2212-]?\d[\d.,]* ?%\)",
+        "<quote>",
+        "a price of the stock market beside the page",
+    ),
+    _rule(
+        "load",
+        r"\b(?:time|queries|(?:peak )?memory|cpu time usage|real time usage|preprocessor nodes)\s*: ?\d[\d.,]*\s*\w*",
+        "<load>",
+        "what making the page cost the server",
+    ),
+    _rule(
+        "server",
+        r"\b(served by) \S+|\b(req(?:uest)?|build|rev(?:ision)?) #?(?=[0-9a-f-]*\d)[0-9a-f-]{6,}\b",
+        "<server>",
+        "which server and which build made the page",
+    ),
+    _rule(
+        "greeting",
+        r"(?:^|(?<=[>|·] ))(?:good (?:morning|afternoon|evening|night)|hello|welcome back|guten (?:morgen|tag|abend)"
+        r"|bonjour|bonsoir)\b[^.!|]{0,40}[!.]",
+        "<greeting>",
+        "greetings go by the time of day",
+    ),
+    _rule(
+        "weather",
+        r"^.*\b(?:weather|forecast|wetter|m[ée]t[ée]o|el tiempo|天気).*°.*$",
+        "<weather>",
+        "the weather beside the page",
+    ),
+    _rule(
+        "advert",
+        r"^.*\]\(https?://(?:ads?|adserver|adclick|adservice|sponsor\w*|doubleclick|clicks?|track(?:ing)?)[.\d-].*$"
+        r"|^(?:promoted|sponsored|advertisement|anzeige|werbung|publicit[ée]|publicidad|広告)\W*$",
+        "",
+        "advertisements",
+    ),
+    _rule(
+        "consent-banner",
+        r"^.*\bcookies?\b.*\[[^\]]*(?:accept|agree|allow|necessary|akzept|notwendig|accepter|aceptar|同意).*$",
+        "",
+        "a consent banner on the page",
+    ),
     _rule("counter", rf"(?<![\w$€£.]){_NUMBER}\s*(?={_COUNTED}\b)", "<n> ", "how often something was seen or liked"),
-    _rule("counted", rf"\b({_COUNTED}\s*[:(]\s*){_NUMBER}", r"\1<n>", "the same, the other way round"),
+    _rule("counted", rf"({_COUNTED}\b[^:\d(]{{0,24}}[:( ]\s*){_NUMBER}", r"\1<n>", "the same, the other way round"),
     _rule(
         "viewed",
         rf"\b(viewed|read|shared|downloaded|gesehen|vu)\s+{_NUMBER}\s*(?=times|mal|fois)",
@@ -121,8 +195,8 @@ NOISE_RULES: Final[tuple[NoiseRule, ...]] = (
     ),
     _rule(
         "copyright",
-        r"((?:©|\(c\)|copyright)\s*(?:\d{4}\s*[-\u2013]\s*)?)\d{4}",
-        r"\1<year>",
+        r"(©|\(c\)|copyright)\s*(?:\d{4}\s*-\s*)?\d{4}",
+        r"\1 <year>",
         "the year of the copyright",
     ),
 )
@@ -135,12 +209,21 @@ _MONTHS: Final = (
     *("July", "August", "September", "October", "November", "December"),
 )
 _LINK: Final = re.compile(r"(!?)\]\((<?)([^()\s<>]+)")
+_IMAGE: Final = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg|ico)$", re.IGNORECASE)
 _IMAGE_LINK: Final = re.compile(r"(!\[[^\]]*\])\([^)]*\)")
+_TYPOGRAPHY: Final = str.maketrans(
+    dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u300c\u300d\u2033", '"')
+    | dict.fromkeys("\u2018\u2019\u201a\u201b\u2032`\u00b4", "'")
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
+)
+_QUOTE_SPACE: Final = re.compile(r'(?<=\s)"\s(?=\S)|(?<=\S)\s"(?=[\s.,;:!?)]|$)|^"\s')
+_EMPHASIS: Final = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|\\(?=[\W_])")
+_ANCHOR: Final = re.compile(r"\[(?:#|¶|§|🔗|\u200b)?\]\([^)]*\)|\{#[\w-]+\}|\s*¶$")
 _QUERY: Final = re.compile(r"[?&]([^=&#\s]+)=?([^&#\s)]*)")
 _SESSION: Final = re.compile(
     r"(?:utm_\w+|[gdf]clid|fbclid|msclkid|mc_[ce]id|_ga|_gl|igshid|yclid|ref_?src|sid|session(?:_?id)?|phpsessid"
     r"|jsessionid|token|nonce|csrf\w*|ts|t|_|cb|rnd|rand|random|cache\w*|timestamp|time|hash|sig|signature|expires"
-    r"|visitor\w*|click\w*id)",
+    r"|visitor\w*|click\w*id|x|r|rev|build|nocache)",
     re.IGNORECASE,
 )
 _GENERATED: Final = re.compile(r"(?=.*\d)(?=.*[a-z])[0-9a-z_-]{16,}|\d{9,}", re.IGNORECASE)
@@ -164,7 +247,7 @@ class Normalizer:
 
     def lines(self, markdown: str) -> list[Line]:
         """The lines of a page that have text, in its order."""
-        return [line for raw in markdown.splitlines() if raw.strip() and (line := self.line(raw)).text]
+        return [line for raw in canonical_lines(markdown) if (line := self.line(raw)).text]
 
     def line(self, raw: str) -> Line:
         """One line; lines repeat from page to page, so each is worked on once."""
@@ -183,9 +266,14 @@ class Normalizer:
         return Line(raw, text.strip(), tuple(used))
 
     def _steps(self, raw: str) -> Iterator[tuple[str, str]]:
-        text = unicodedata.normalize("NFC", raw).translate(_INVISIBLE)
+        text = unicodedata.normalize("NFKC", raw).translate(_INVISIBLE)
         text = _SPACE.sub(" ", text).strip()
         yield "white-space", text
+        text = html.unescape(text).translate(_TYPOGRAPHY)
+        text = _QUOTE_SPACE.sub('"', text)
+        yield "typography", text
+        text = _ANCHOR.sub("", _EMPHASIS.sub("", text)).strip()
+        yield "markup", text
         text = _IMAGE_LINK.sub(r"\1", text)
         yield "image-address", text
         text = _LINK.sub(_clean_link, text)
@@ -197,9 +285,12 @@ class Normalizer:
 
 _OWN: Final = {
     "white-space": "white space and invisible characters",
+    "typography": "quotation marks, dashes and how characters are written",
+    "markup": "emphasis and the anchors of headings",
     "image-address": "where an image lies",
     "link-parameters": "session and tracking parameters of links",
     "rotation": "lines that stand on several pages of the host and replace each other",
+    "volatile": "numbers that change from crawl to crawl on most pages of the host",
     "ignore": "a pattern of `Changes(ignore=...)`",
     "fetch-day": "the day of the crawl, or the day before",
 }
@@ -214,6 +305,8 @@ def why(rules: str) -> str:
 def _clean_link(found: re.Match[str]) -> str:
     address, hash_sign, fragment = found[3].partition("#")
     base, question, _ = address.partition("?")
+    if _IMAGE.search(base):
+        return f"{found[1]}]({found[2]}{base}"
     kept = [f"{name}={value}" for name, value in _QUERY.findall(address[len(base) :]) if not _is_session(name, value)]
     query = f"?{'&'.join(kept)}" if question and kept else ""
     return f"{found[1]}]({found[2]}{base}{query}{hash_sign}{fragment}"

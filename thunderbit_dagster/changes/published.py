@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from statistics import median
 from typing import Final, Literal
 
 from thunderbit_dagster.changes.history import CrawlOutcome, CrawlSeen
+from thunderbit_dagster.changes.markdown_lines import canonical_lines
 from thunderbit_dagster.changes.quarantine import Score, score_page
 from thunderbit_dagster.partitions import DATE
 from thunderbit_dagster.storage.errors import HalfPublishedError
@@ -21,6 +23,7 @@ GONE: Final = frozenset({"SCRAPE_TARGET_NOT_FOUND"})
 """The API's code for pages that answer 404 or 410."""
 Content = Literal["markdown", "data"]
 _PAGE_COLUMNS: Final = ("url", "canonical_url", "title", "content_hash", "submission_id", "completed_at")
+_DIGITS: Final = re.compile(r"\d+")
 _FAILED_COLUMNS: Final = ("url", "canonical_url", "error_code", "error_message")
 
 
@@ -82,6 +85,8 @@ class History:
     """Of the pages that look like walls, by date and page."""
     _texts: dict[tuple[str, str], str] = field(default_factory=dict)
     _counts: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    _hosts: Counter[str] = field(default_factory=Counter)
+    _forms: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     @property
     def last(self) -> PublishedDate:
@@ -137,18 +142,36 @@ class History:
     def text(self, key: str, page: str) -> str:
         return self._texts[key, page]
 
-    def count_lines(self, wanted: Mapping[str, Collection[str]]) -> None:
-        """Count on how many pages of a host each of some lines stands; the lines are given by host."""
+    def count_lines(self, wanted: Mapping[str, frozenset[str]]) -> None:
+        """Count on how many pages of a host each of some lines stands, also with other numbers in it, by host."""
+        masked = {host: frozenset(map(without_numbers, lines)) for host, lines in wanted.items()}
+        self._hosts = Counter(map(host_of, self.last.pages))
+        known: dict[tuple[str, str | None], tuple[frozenset[str], frozenset[str]]] = {}
         for one in self.dates:
             counts: dict[str, Counter[str]] = defaultdict(Counter)
-            for _, host, text in self._contents(one):
-                if host in wanted:
-                    counts[host].update(set(text.splitlines()) & set(wanted[host]))
+            for page, host, text in self._contents(one):
+                if host not in wanted:
+                    continue
+                version = (page, one.pages[page].content_hash)
+                if version not in known:
+                    lines = canonical_lines(text)
+                    forms = masked[host].intersection(map(without_numbers, lines))
+                    known[version] = (wanted[host].intersection(lines), forms)
+                counts[host].update(known[version][0])
+                self._forms[host].update(known[version][1])
             self._counts.update({(one.key, host): lines for host, lines in counts.items()})
 
-    def pages_with(self, key: str, host: str, line: str) -> int:
-        """On how many pages of a host a line stands on a date."""
-        return self._counts.get((key, host), Counter())[line]
+    def pages_with(self, host: str, line: str) -> int:
+        """On how many pages of a host a line stands, on the date on which they are the most."""
+        return max(self._counts.get((one.key, host), Counter())[line] for one in self.dates)
+
+    def times_with_form(self, host: str, form: str) -> int:
+        """How often a line, whatever numbers are in it, stands on a page of a host, over all dates."""
+        return self._forms[host][form]
+
+    def pages_of(self, host: str) -> int:
+        """How many pages of a host the last date has."""
+        return self._hosts[host]
 
     def _contents(self, one: PublishedDate) -> Iterator[tuple[str, str, str]]:
         """Key, host and text of each page of a date."""
@@ -156,6 +179,11 @@ class History:
         for batch in self.store.batches(self.crawl, "succeeded", one.dimensions, columns):
             for row in batch.to_pylist():
                 yield page_key(row), host_of(row["url"]), row[self.content] or ""
+
+
+def without_numbers(line: str) -> str:
+    """The form of a line: each run of digits is a `#`."""
+    return _DIGITS.sub("#", line)
 
 
 def page_key(row: Mapping[str, object]) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 
-from thunderbit_dagster.changes.compare import SHARED_PAGES, Comparison, Items, compare_items, compare_pages
+from thunderbit_dagster.changes.compare import SHARED_PAGES, Comparison, HostLines, Items, compare_items, compare_pages
 from thunderbit_dagster.changes.history import Standing, fold_history
+from thunderbit_dagster.changes.markdown_lines import canonical_lines
 from thunderbit_dagster.changes.normalize import Line, Normalizer
-from thunderbit_dagster.changes.published import History, PublishedDate
+from thunderbit_dagster.changes.published import History, PublishedDate, without_numbers
 from thunderbit_dagster.crawl.changes import Changes
 from thunderbit_dagster.urls import host_of
 
 ChangeRow = dict[str, str | int | float | None]
 SAME = Comparison()
+VOLATILE_SHARE = 0.4
+"""Of the times that a line stands on a page of a host: from how many changes on its numbers are none of the page."""
 
 
 @dataclass
@@ -27,6 +30,7 @@ class ChangeReader:
     settings: Changes
     _comparisons: dict[tuple[str, str, str], Comparison] = field(default_factory=dict)
     _normalizers: dict[str, Normalizer] = field(default_factory=dict)
+    _volatile: dict[str, set[str]] = field(default_factory=dict)
 
     def rows(self) -> Iterator[ChangeRow]:
         """The rows of the last date, in order of their pages' keys."""
@@ -76,15 +80,34 @@ class ChangeReader:
         self.history.read_texts(wanted)
         if self.history.content == "markdown":
             self.history.count_lines(self._differing_lines(differing))
+            self._learn(differing)
 
-    def _differing_lines(self, pages: Collection[str]) -> dict[str, set[str]]:
+    def _differing_lines(self, pages: Collection[str]) -> dict[str, frozenset[str]]:
         """The lines that come or go between two dates, by host."""
         found: dict[str, set[str]] = defaultdict(set)
         for page in pages:
-            texts = {frozenset(self.history.text(key, page).splitlines()) for key in self.history.versions(page)}
+            versions = self.history.versions(page)
+            texts = {frozenset(canonical_lines(self.history.text(key, page))) for key in versions}
             for one, other in combinations(texts, 2):
                 found[host_of(page)] |= one ^ other
-        return found
+        return {host: frozenset(lines) for host, lines in found.items()}
+
+    def _learn(self, pages: Collection[str]) -> None:
+        """Learn the forms of lines whose numbers change from crawl to crawl on most pages of a host that have them."""
+        changes: dict[str, Counter[str]] = defaultdict(Counter)
+        for page in pages:
+            texts = [self.history.text(key, page) for key in self.history.versions(page)]
+            lines = [set(canonical_lines(text)) for text in texts]
+            for before, now in pairwise(lines):
+                forms = set(map(without_numbers, before - now)) & set(map(without_numbers, now - before))
+                changes[host_of(page)].update(forms)
+        self._volatile = {
+            host: {form for form, count in forms.items() if self._is_volatile(host, form, count)}
+            for host, forms in changes.items()
+        }
+
+    def _is_volatile(self, host: str, form: str, changes: int) -> bool:
+        return changes >= max(SHARED_PAGES, VOLATILE_SHARE * self.history.times_with_form(host, form))
 
     def _compare(self, page: str, old: str, new: str) -> Comparison:
         before, now = self.history.text(old, page), self.history.text(new, page)
@@ -92,20 +115,23 @@ class ChangeReader:
             return compare_items(_items(before), _items(now))
         host = host_of(page)
         return compare_pages(
-            self._lines(old, before),
-            self._lines(new, now),
-            lambda line: self._is_shared(host, line),
+            self._lines(old, host, before),
+            self._lines(new, host, now),
+            HostLines(lambda line: self.history.pages_with(host, line.raw), self.history.pages_of(host)),
             is_ordered=host in self.settings.ordered_hosts,
         )
 
-    def _lines(self, key: str, text: str) -> list[Line]:
+    def _lines(self, key: str, host: str, text: str) -> list[Line]:
         if key not in self._normalizers:
             fetched = next(one.fetched for one in self.history.dates if one.key == key)
             self._normalizers[key] = Normalizer(fetched, self.settings.ignore)
-        return self._normalizers[key].lines(text)
-
-    def _is_shared(self, host: str, line: Line) -> bool:
-        return any(self.history.pages_with(one.key, host, line.raw) >= SHARED_PAGES for one in self.history.dates)
+        volatile = self._volatile.get(host, ())
+        return [
+            Line(line.raw, without_numbers(line.text), (*line.rules, "volatile"))
+            if without_numbers(line.raw) in volatile
+            else line
+            for line in self._normalizers[key].lines(text)
+        ]
 
     def _row(self, page: str, standing: Standing) -> ChangeRow:
         last, base = self.history.last, self._date(standing.base)
