@@ -8,7 +8,15 @@ import pyarrow as pa
 from pydantic import BaseModel
 from typing_extensions import assert_type
 
-from thunderbit_dagster import ParquetStore, ThunderbitResource, models_of, read_partition, read_partitions, scan
+from thunderbit_dagster import (
+    ParquetStore,
+    ThunderbitResource,
+    models_of,
+    read_changes,
+    read_partition,
+    read_partitions,
+    scan,
+)
 
 
 class Product(BaseModel):
@@ -35,4 +43,7 @@ def products(store: ParquetStore) -> Iterator[Product]:
 def tables(store: ParquetStore) -> int:
     frame: pd.DataFrame = read_partition(store, "docs", "guides", to="pandas")
     table: pa.Table = read_partitions(store, "docs", columns=["url"])
-    return len(frame) + int(table.num_rows) + int(scan(store, "docs").count_rows())
+    changes: pd.DataFrame = read_changes(store, "docs", ["2026-11-02"], to="pandas")
+    every_change: pa.Table = read_changes(store, "docs")
+    counted = int(table.num_rows) + int(every_change.num_rows) + int(scan(store, "docs").count_rows())
+    return len(frame) + len(changes) + counted

@@ -13,6 +13,7 @@ from user_glue import Product, products
 import thunderbit_dagster
 from thunderbit_dagster import (
     AssetColumn,
+    Changes,
     Crawl,
     Distill,
     DynamicUrls,
@@ -44,6 +45,7 @@ from thunderbit_dagster.api.errors import ApiError, InsufficientCreditsError
 from thunderbit_dagster.api.models import Document, Job, JobPage, Row, RowError
 
 assert_type(__version__, str)
+assert_type(Changes(confirm=2, ignore=[r"Weather: .*"]), Changes)
 assert_type(thunderbit_dagster.__version__, str)
 
 distill = Distill(metadata=True, summary=True, render_mode="full", include_tags=("main",), timeout=20_000)

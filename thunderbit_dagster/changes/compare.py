@@ -20,7 +20,7 @@ MOST_DIFF_CHARACTERS: Final = 20_000
 _LEAST_WORDS: Final = 6
 _DIGITS: Final = re.compile(r"\d+")
 
-EMPTY: Final = Line("", "")
+NO_LINE: Final = Line("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ def _content(
 
 def _without_furniture(edit: _Edit, host: HostLines, rotated: list[tuple[Line, Line]]) -> _Edit:
     """Lines that come or go are none of the page when other pages of the host have them, too, as banners do."""
-    rotated.extend((line, EMPTY) for line in edit.old if _is_furniture(line, host))
-    rotated.extend((EMPTY, line) for line in edit.new if _is_furniture(line, host))
+    rotated.extend((line, NO_LINE) for line in edit.old if _is_furniture(line, host))
+    rotated.extend((NO_LINE, line) for line in edit.new if _is_furniture(line, host))
     kept = ([line for line in lines if not _is_furniture(line, host)] for lines in (edit.old, edit.new))
     return _Edit(*kept)
 

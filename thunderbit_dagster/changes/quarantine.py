@@ -55,7 +55,7 @@ def _wall_rule(*, id: str, why: str, weight: float, patterns: list[str], longest
 
 SHRUNK: Final = "shrunk"
 """The page has a tenth of its usual text or less: 1."""
-EMPTY: Final = "empty"
+NO_TEXT: Final = "empty"
 """The page has no text: 3."""
 
 _LINK: Final = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
@@ -66,7 +66,7 @@ _SPACE: Final = re.compile(r"\s+")
 def why_quarantined(ids: str) -> str:
     """What the rules of a score, comma-separated, say of a page."""
     reasons = {rule.id: rule.why for rule in wall_rules()}
-    reasons |= {SHRUNK: "has a tenth of its usual text or less", EMPTY: "has no text"}
+    reasons |= {SHRUNK: "has a tenth of its usual text or less", NO_TEXT: "has no text"}
     return "; ".join(f"{one}: {reasons[one]}" for one in ids.split(", ") if one in reasons)
 
 
@@ -92,7 +92,7 @@ def score_page(markdown: str) -> Score:
         return Score()
     text = visible_text(markdown)
     if not text:
-        return Score(QUARANTINED_FROM, (EMPTY,))
+        return Score(QUARANTINED_FROM, (NO_TEXT,))
     hits = [rule for rule in wall_rules() if len(text) <= rule.longest and rule.pattern.search(text)]
     return Score(sum(rule.weight for rule in hits), tuple(rule.id for rule in hits))
 

@@ -169,7 +169,7 @@ def test_webhook_does_not_come(sick, doctor, page):
     port = free_port()
     sick()
     url = f"http://127.0.0.1:{port}/hooks"
-    _, findings = doctor("--url", page, "--webhook-url", url, "--webhook-port", str(port), "--wait", "0.5")
+    _, findings = doctor("--url", page, "--webhook-url", url, "--webhook-port", str(port), "--wait", "3")
     assert_failed(findings, "webhook", "no call came", "--allow-origin")
 
 
