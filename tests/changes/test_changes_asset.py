@@ -159,11 +159,28 @@ def test_changes_need_a_cadence_and_are_off_by_default():
     assert Crawl(name="docs", urls=["https://site.example/"], request=Distill()).changes is None
 
 
+COUNTED = "# {}\n\nPrice: {} EUR\n\nWidgets sold by our friends so far - {}\n"
+
+
+def collect_counters(site, days):
+    """A counter in words of no rule, on every page; a price stands on every page, too."""
+    for day in days:
+        prices = [20 if (n, day) == (4, days[-1]) else 10 for n in range(6)]
+        site.collect(day, {f"p{n}": COUNTED.format(n, price, 7 * day + n) for n, price in enumerate(prices)})
+
+
 def test_numbers_that_change_everywhere_are_learned_and_those_that_do_not_are_content(docs):
-    """A counter in words of no rule, on every page; a price stands on every page, too, and changes on one."""
     site = docs()
-    text = "# {}\n\nPrice: {} EUR\n\nWidgets sold by our friends so far - {}\n"
-    for day in (1, 2, 3):
-        site.collect(day, {f"p{n}": text.format(n, 20 if (n, day) == (4, 3) else 10, 7 * day + n) for n in range(6)})
-    assert site.statuses(3) == {f"p{n}": "changed" if n == 4 else "unchanged" for n in range(6)}
-    assert site.rows(3)["p4"]["diff"] == "@@\n- Price: 10 EUR\n+ Price: 20 EUR"
+    collect_counters(site, [1, 2, 3, 4])
+    assert site.statuses(4) == {f"p{n}": "changed" if n == 4 else "unchanged" for n in range(6)}
+    assert site.rows(4)["p4"]["diff"] == "@@\n- Price: 10 EUR\n+ Price: 20 EUR"
+
+
+def test_all_prices_on_one_day_are_a_change_and_learning_can_be_switched_off(docs):
+    site = docs()
+    for day in (1, 2, 3, 4):
+        site.collect(day, pages(6, price=10 if day < 4 else 9))
+    assert set(site.statuses(4).values()) == {"changed"}
+    watched = docs(learn_numbers=False)
+    collect_counters(watched, [11, 12, 13, 14])
+    assert set(watched.statuses(14).values()) == {"changed"}

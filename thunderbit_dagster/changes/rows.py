@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
-from thunderbit_dagster.changes.compare import SHARED_PAGES, Comparison, HostLines, Items, compare_items, compare_pages
+from thunderbit_dagster.changes.compare import Comparison, HostLines, Items, compare_items, compare_pages
 from thunderbit_dagster.changes.history import Standing, fold_history
 from thunderbit_dagster.changes.markdown_lines import canonical_lines
 from thunderbit_dagster.changes.normalize import Line, Normalizer
@@ -18,8 +18,10 @@ from thunderbit_dagster.urls import host_of
 
 ChangeRow = dict[str, str | int | float | None]
 SAME = Comparison()
-VOLATILE_SHARE = 0.4
-"""Of the times that a line stands on a page of a host: from how many changes on its numbers are none of the page."""
+VOLATILE_DATES, VOLATILE_SHARE = 3, 0.5
+"""On how many dates, and in what share of the times that it stands on a page, the numbers of a line must have changed
+to be none of the page.
+"""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class ChangeReader:
 
     def explain(self, page: str) -> tuple[Standing, Comparison | None]:
         """How one page stands on the last date, and what it was compared with, if it was."""
-        self._prepare([page])
+        self._prepare(self.history.pages())  # what is learned of the host depends on its other pages
         standing = self.standing(page)
         if standing.base is None:
             return standing, None
@@ -80,7 +82,7 @@ class ChangeReader:
         self.history.read_texts(wanted)
         if self.history.content == "markdown":
             self.history.count_lines(self._differing_lines(differing))
-            self._learn(differing)
+            self._volatile = self._learned(differing) if self.settings.learn_numbers else {}
 
     def _differing_lines(self, pages: Collection[str]) -> dict[str, frozenset[str]]:
         """The lines that come or go between two dates, by host."""
@@ -92,22 +94,21 @@ class ChangeReader:
                 found[host_of(page)] |= one ^ other
         return {host: frozenset(lines) for host, lines in found.items()}
 
-    def _learn(self, pages: Collection[str]) -> None:
-        """Learn the forms of lines whose numbers change from crawl to crawl on most pages of a host that have them."""
-        changes: dict[str, Counter[str]] = defaultdict(Counter)
+    def _learned(self, pages: Collection[str]) -> dict[str, set[str]]:
+        """The forms of lines whose numbers change from crawl to crawl on most pages of a host that have them."""
+        changes: dict[tuple[str, str], list[str]] = defaultdict(list)
         for page in pages:
-            texts = [self.history.text(key, page) for key in self.history.versions(page)]
-            lines = [set(canonical_lines(text)) for text in texts]
+            lines = {key: set(canonical_lines(self.history.text(key, page))) for key in self.history.versions(page)}
             for before, now in pairwise(lines):
-                forms = set(map(without_numbers, before - now)) & set(map(without_numbers, now - before))
-                changes[host_of(page)].update(forms)
-        self._volatile = {
-            host: {form for form, count in forms.items() if self._is_volatile(host, form, count)}
-            for host, forms in changes.items()
-        }
-
-    def _is_volatile(self, host: str, form: str, changes: int) -> bool:
-        return changes >= max(SHARED_PAGES, VOLATILE_SHARE * self.history.times_with_form(host, form))
+                for form in _forms(lines[before] - lines[now]) & _forms(lines[now] - lines[before]):
+                    changes[host_of(page), form].append(now)
+        learned: dict[str, set[str]] = defaultdict(set)
+        for (host, form), dates in changes.items():
+            # A site that changes all its prices on one day does change.
+            is_lasting = len(set(dates)) >= VOLATILE_DATES
+            if is_lasting and len(dates) >= VOLATILE_SHARE * self.history.times_with_form(host, form):
+                learned[host].add(form)
+        return learned
 
     def _compare(self, page: str, old: str, new: str) -> Comparison:
         before, now = self.history.text(old, page), self.history.text(new, page)
@@ -178,6 +179,10 @@ class ChangeReader:
 
     def _date(self, key: str | None) -> PublishedDate | None:
         return next((one for one in self.history.dates if one.key == key), None)
+
+
+def _forms(lines: Iterable[str]) -> set[str]:
+    return set(map(without_numbers, lines))
 
 
 def _items(data: str) -> Items:

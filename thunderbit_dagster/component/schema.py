@@ -242,6 +242,9 @@ class ChangesShape(Shape):
     trusted_hosts: Annotated[list[NonEmptyText], Template()] = Field(
         default=[], description="Hosts whose pages are never taken for bot walls, login or error pages."
     )
+    learn_numbers: Flag = Field(
+        default=True, description="Leave out numbers that change from crawl to crawl on most pages of a host."
+    )
 
 
 ChangesSettings: TypeAlias = Annotated[object, OneOf([(IsTemplate(), str)], ChangesShape)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from thunderbit_dagster.validation import TEXTS, Expected, require_setting, whole
+from thunderbit_dagster.validation import FLAG, TEXTS, Expected, require_setting, whole
 
 LONGEST_HISTORY = 100
 
@@ -27,6 +27,7 @@ _EXPECTED: Mapping[str, Expected] = {
     "ignore": Expected("a list of regular expressions", _are_patterns),
     "ordered_hosts": TEXTS,
     "trusted_hosts": TEXTS,
+    "learn_numbers": FLAG,
 }
 
 
@@ -43,6 +44,9 @@ class Changes:
             far back ``since`` can say since when a page stands as it does.
         ignore: Regular expressions; what they match is left out of each line of text before it is compared.
         ordered_hosts: Hosts on which the order of lines is content, such as rankings. Elsewhere it is not.
+        learn_numbers: Leave out the numbers of lines that change on three or more dates, and in half of the times that
+            such a line stands on a page of the host, as those of counters do (default). Switch it off where all pages
+            change their figures each day and these are what is watched.
         trusted_hosts: Hosts whose pages are never taken for bot walls, consent, login, maintenance or error pages.
 
     Raises:
@@ -55,6 +59,7 @@ class Changes:
     ignore: Sequence[str] = ()
     ordered_hosts: Sequence[str] = ()
     trusted_hosts: Sequence[str] = ()
+    learn_numbers: bool = True
 
     def __post_init__(self) -> None:
         require_setting("Changes", vars(self), _EXPECTED)
