@@ -78,7 +78,7 @@ QUICK = Sizes(
     urls=200,
     plan="pro",
     site=Site(job_seconds=1.0, body_bytes=1_000),
-    contenders=("guide", "threads", "ours-webhook"),
+    contenders=("threads", "ours-webhook"),
     open_jobs=(1, 20),
     idle_crawls=2,
     idle_ticks=2,
@@ -130,8 +130,8 @@ def apart(module: str, *arguments: object) -> Record:
     return record
 
 
-LONG = ("launching",)
-"""Left out with --quick: there is no small size of it."""
+LONG = ("launching", "backfill")
+"""Left out with --quick: each waits for a Dagster of its own."""
 MEASUREMENTS: dict[str, Callable[[Sizes], Iterable[Record]]] = {
     "loading": load,
     "launching": launch,

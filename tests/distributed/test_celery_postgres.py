@@ -32,6 +32,8 @@ _numbers = itertools.count(3)
 REDELIVERED_AFTER = 12
 BASE_URI = f"s3://{loopback_s3.BUCKET}/parquet"
 LONG_URLS = 100
+PATIENCE = 700
+"""Seconds for what a lost worker has begun: its step is given to another, which waits until the first is silent."""
 SETTLE_SECONDS = 1.5
 SLOW = Faults(rules=(Rule("delay", method="POST", seconds=0.3),))
 
@@ -99,7 +101,7 @@ def _published(world: Deployment, crawl: str, partitions: list[str]) -> bool:
 
 def test_partitions_submitted_at_once_by_two_workers_are_all_published(world, emulator, pages) -> None:
     runs = [world.launch("site_submit", partition) for partition in PARTITIONS]
-    world.until(lambda: _published(world, "site", PARTITIONS), "the collection of all partitions", 420)
+    world.until(lambda: _published(world, "site", PARTITIONS), "the collection of all partitions", PATIENCE)
 
     assert {world.status(run) for run in runs} == {dg.DagsterRunStatus.SUCCESS}
     assert {world.workers_of(run)[0] for run in runs} == {"worker1", "worker2"}
@@ -184,8 +186,8 @@ def test_a_worker_lost_while_it_submits_and_others_wait_costs_nothing_and_loses_
         assert _ledger(world) == (3, 3)
         assert len(emulator.jobs) - before == 3
         _lose_worker(world, run, held_up)
-    world.until(lambda: _published(world, "long", ["all"]), "the collection of what the dead worker began", 420)
-    world.until(lambda: _published(world, "site", WAITING), "the collection of what waited", 420)
+    world.until(lambda: _published(world, "long", ["all"]), "the collection of what the dead worker began", PATIENCE)
+    world.until(lambda: _published(world, "site", WAITING), "the collection of what waited", PATIENCE)
 
     assert {world.status(one) for one in [run, *waiting]} == {dg.DagsterRunStatus.SUCCESS}
     rows = ParquetStore(BASE_URI).read("long", "succeeded", {"urls": "all"})
@@ -210,7 +212,7 @@ def test_a_step_that_is_begun_again_while_it_still_runs_pays_nothing_twice(world
     with _log_closed(world.env):
         time.sleep(SETTLE_SECONDS + 2 * REDELIVERED_AFTER)
     world.until(lambda: len(set(world.workers_of(run))) == 2, "the second beginning of the step", 120)
-    world.until(lambda: _published(world, "slow", ["all"]), "the collection", 420)
+    world.until(lambda: _published(world, "slow", ["all"]), "the collection", PATIENCE)
     fetched = _fetched(pages, "/ok/slow-")
     assert (len(fetched), set(fetched.values())) == (LONG_URLS, {1})
     assert sum(job.total for job in emulator.jobs) - paid == LONG_URLS
