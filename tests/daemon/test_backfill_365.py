@@ -1,4 +1,4 @@
-"""Dates, up to a year of them, backfilled at once by the real daemon: few runs, full jobs, every row in its partition."""
+"""Dates, up to a year of them, backfilled by the real daemon: few runs, full batch jobs, every row in its partition."""
 
 from __future__ import annotations
 
