@@ -35,7 +35,7 @@ from thunderbit_dagster.cli.doctor.checks import (
     check_webhook,
 )
 from thunderbit_dagster.cli.doctor.context import ApiReply, Context, Trial
-from thunderbit_dagster.cli.doctor.receiver import TestCall
+from thunderbit_dagster.cli.doctor.receiver import ReceivedCall
 
 URL = "https://example.com/"
 KEY = "tb_" + "a" * 32
@@ -192,7 +192,7 @@ def test_credits(used, status):
 
 
 def delivery(headers, body):
-    return TestCall(httpx.Headers(headers), body, NOW)
+    return ReceivedCall(httpx.Headers(headers), body, NOW)
 
 
 def signed(body, *, at=NOW, key="s"):

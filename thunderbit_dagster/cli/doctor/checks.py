@@ -23,7 +23,7 @@ from thunderbit_dagster.api import codes, errors, signatures
 from thunderbit_dagster.api.budget import PERIOD, RateLimit
 from thunderbit_dagster.api.parsing import decode_json, parse_notification
 from thunderbit_dagster.cli.doctor.context import Context, Finding
-from thunderbit_dagster.cli.doctor.receiver import TestCall
+from thunderbit_dagster.cli.doctor.receiver import ReceivedCall
 from thunderbit_dagster.jobs.open_jobs import open_jobs, wipe_warning
 from thunderbit_dagster.storage.credentials import reason
 from thunderbit_dagster.storage.errors import StorageError, first_line
@@ -226,7 +226,7 @@ def check_webhook(context: Context) -> Finding:
     return failed(f"no call came to {receiver.webhook.url} within {seconds:.0f} s", advice)
 
 
-def _check_delivery(delivery: TestCall, secret: str) -> Finding:
+def _check_delivery(delivery: ReceivedCall, secret: str) -> Finding:
     signature = delivery.headers.get(signatures.SIGNATURE_HEADER, "")
     timestamp = delivery.headers.get(signatures.TIMESTAMP_HEADER, "")
     if not signature:

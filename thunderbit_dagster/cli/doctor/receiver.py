@@ -17,7 +17,7 @@ MAX_BODY: Final = 64 * 1024
 """Bytes of a body that are read; a payload holds no rows and takes some 300."""
 
 
-class TestCall(NamedTuple):
+class ReceivedCall(NamedTuple):
     """A webhook delivery as it arrived, at a Unix time in seconds."""
 
     headers: httpx.Headers
@@ -42,14 +42,14 @@ class WebhookReceiver(ThreadingHTTPServer):
         url = httpx.URL(address or f"{self.origin}/").copy_set_param("doctor", self.token)
         self.webhook = Webhook(url=str(url), secret=secret or secrets.token_hex(16))
         self.arrived = Condition()
-        self.deliveries: deque[TestCall] = deque(maxlen=100)
+        self.deliveries: deque[ReceivedCall] = deque(maxlen=100)
         Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
 
-    def wait(self, job_id: str, seconds: float) -> TestCall | None:
+    def wait(self, job_id: str, seconds: float) -> ReceivedCall | None:
         """The first delivery that names the job; None when none comes in so many seconds."""
         with self.arrived:
             return self.arrived.wait_for(
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         body = self.rfile.read(min(int(length), MAX_BODY) if length.isdecimal() else 0)
         with self.server.arrived:
-            self.server.deliveries.append(TestCall(httpx.Headers(self.headers.items()), body, time.time()))
+            self.server.deliveries.append(ReceivedCall(httpx.Headers(self.headers.items()), body, time.time()))
             self.server.arrived.notify_all()
         self.send_response(204 if self.server.token in self.path else 503)
         self.send_header("Content-Length", "0")
