@@ -32,6 +32,8 @@ RESOLUTIONS = {"lowest": "lowest-direct", "highest": "highest"}
 EXTRAS = ("bench", "check", "dev", "distributed", "emulator", "polars", "redis", "test", "webhooks")
 IN_WHEEL = (
     "thunderbit_dagster/py.typed",
+    "thunderbit_dagster/changes/quarantine.yaml",
+    "thunderbit_dagster/cli/report/page.html",
     "thunderbit_dagster/emulator/site/templates/page.html",
     "thunderbit_dagster/emulator/site/content/revision-1/guides/alerts.md",
 )
