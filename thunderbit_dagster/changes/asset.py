@@ -21,7 +21,7 @@ from thunderbit_dagster.metadata.catalog import column_schema
 from thunderbit_dagster.metadata.tables import table
 from thunderbit_dagster.partitions import Partition
 from thunderbit_dagster.runs.partitions import run_partitions
-from thunderbit_dagster.storage.errors import HalfPublishedError, StorageError
+from thunderbit_dagster.storage.errors import StorageError
 from thunderbit_dagster.storage.schema import changes_schema
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.storage.writer import Published
@@ -53,7 +53,7 @@ def compare_partitions(
     for partition in partitions:
         try:
             published.append(_compared(crawl, store, partition))
-        except (StorageError, HalfPublishedError, NothingToCompareError) as error:
+        except (StorageError, NothingToCompareError) as error:
             problems[partition] = str(error)
     yield from publish(context, [crawl.key("changes")], published, problems)
 
@@ -104,16 +104,20 @@ def _metadata(rows: Sequence[ChangeRow], dates: Sequence[PublishedDate], written
 
 def _biggest(rows: Sequence[ChangeRow]) -> dg.TableMetadataValue:
     shown = [row for row in rows if row["status"] in ("changed", "returned", "removed", "new")]
-    shown.sort(key=lambda row: (STATUSES.index(str(row["status"])), row["similarity"] or 0.0, row["url"]))
-    changed = [row for row in shown if row["status"] == "changed"]
-    others = [row for row in shown if row["status"] != "changed"]
+    shown.sort(key=_rank)
     return table(
         {"url": "string", "status": "string", "similarity": "float", "difference": "string"},
         (
             (str(row["url"]), str(row["status"]), _number(row["similarity"]), str(row["diff"] or "")[:_DIFF_CHARACTERS])
-            for row in [*changed, *others][:BIGGEST]
+            for row in shown[:BIGGEST]
         ),
     )
+
+
+def _rank(row: ChangeRow) -> tuple[bool, int, float, str]:
+    """Changes come first, and of these the biggest."""
+    status = str(row["status"])
+    return status != "changed", STATUSES.index(status), _number(row["similarity"]) or 0.0, str(row["url"])
 
 
 def _number(value: str | float | None) -> float | None:

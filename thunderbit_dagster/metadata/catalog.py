@@ -13,7 +13,7 @@ from thunderbit_dagster.api.requests import Extract
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.extraction.output import output_of
 from thunderbit_dagster.lazy import LazyModule
-from thunderbit_dagster.storage.schema import CHANGES, COLUMNS, EXTRACT_COLUMNS, StoredTable, Table
+from thunderbit_dagster.storage.schema import CHANGES, COLUMNS, EXTRACT_COLUMNS, Column, StoredTable, Table
 from thunderbit_dagster.storage.store import ParquetStore
 from thunderbit_dagster.validation import instance_of, one_of, require_setting
 
@@ -64,12 +64,8 @@ def table_spec(crawl: Crawl, store: ParquetStore, table: Table, text: str) -> dg
 def changes_spec(crawl: Crawl, store: ParquetStore) -> dg.AssetSpec:
     """The spec of ``changes``, which is materialized when ``succeeded`` and ``failed`` of its partition were."""
     storage = _storage(store)
-    columns = [
-        dg.TableColumn(one.name, one.type, one.description, dg.TableColumnConstraints(nullable=one.nullable))
-        for one in CHANGES
-    ]
     metadata: AssetMetadata = {
-        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/column_schema": _declared_columns(CHANGES),
         "dagster/table_name": f"{crawl.name}.changes",
         "dagster/storage_kind": storage,
         URI: table_uri(store, crawl.name, "changes"),
@@ -108,10 +104,14 @@ def columns_of(crawl: Crawl, table: Table) -> dg.TableSchema:
     """The columns of a crawl's table, as ``column_schema`` shows them; of one that distills without importing Arrow."""
     if isinstance(crawl.request, Extract):
         return column_schema(output_of(crawl.request).schemas[table])
+    return _declared_columns(COLUMNS[table])
+
+
+def _declared_columns(columns: Sequence[Column]) -> dg.TableSchema:
     return dg.TableSchema(
         [
             dg.TableColumn(one.name, one.type, one.description, dg.TableColumnConstraints(nullable=one.nullable))
-            for one in COLUMNS[table]
+            for one in columns
         ]
     )
 

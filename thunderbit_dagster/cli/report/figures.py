@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from typing import Final
 
-from thunderbit_dagster.changes.dates import partitions_by_date
+from thunderbit_dagster.changes.dates import partition_of, partitions_by_date
 from thunderbit_dagster.changes.quarantine import why_quarantined
 from thunderbit_dagster.crawl.crawl import Crawl
 from thunderbit_dagster.partitions import DATE
@@ -96,7 +96,7 @@ def crawl_report(crawl: Crawl, store: ParquetStore, since: str | None) -> CrawlR
     for date, group in groupby((one for one in partitions if one[DATE] >= (since or "")), key=lambda one: one[DATE]):
         members = list(group)
         read = [one for one in members if tuple(sorted(one.items())) in compared]
-        missing += ["|".join(one[name] for name in sorted(one)) for one in members if one not in read]
+        missing += [str(partition_of(one)) for one in members if one not in read]
         found = [row for one in read for row in store.read_changes(crawl.name, one, with_partition=True).to_pylist()]
         dates.append(DateCounts(date, Counter(str(row["status"]) for row in found), _credits(crawl, store, members)))
         rows += [row for row in found if row["status"] != "unchanged"]
